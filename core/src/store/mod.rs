@@ -1,0 +1,75 @@
+//! Where records live, and the one way to change them.
+
+mod files;
+mod slots;
+mod trusted;
+
+pub use files::FileStore;
+pub use trusted::read_text as read_trusted_text;
+
+use crate::devices::{Device, Devices};
+use crate::error::Result;
+use crate::seal::HostKey;
+use crate::state::State;
+use crate::user_name::UserName;
+use crate::verify::Durability;
+
+/// Keeps the records of all accounts.
+///
+/// A store that compares and swaps (read with a version, commit if unchanged, else run again) fits as well as one that locks: the
+/// closure given to [`Store::update`] may run more than once and must have no effect but on its record.
+pub trait Store {
+    /// The key that seals this store's seeds.
+    fn key(&self) -> Result<&HostKey>;
+
+    /// Creates what an empty store needs: folders, the key, the decoy account. Does nothing where they are.
+    fn prepare(&self) -> Result<()>;
+
+    /// Reads an account's record, lets `decide` change it, and makes the change durable, all before anybody else can read it.
+    ///
+    /// If `decide` fails, or this fails, nothing has changed. When it returns, what `decide` did is on disk.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotEnrolled`] from [`Access::Login`] to an account without a device, before `decide` runs; what `decide`
+    /// returns; whatever kept the record from being read or written.
+    fn update<T>(
+        &self,
+        account: Account<'_>,
+        access: Access,
+        decide: impl FnMut(&mut Record) -> Result<T>,
+    ) -> Result<T>;
+
+    /// The names of all accounts that have a record, in order.
+    fn accounts(&self) -> Result<Vec<UserName>>;
+}
+
+/// Whose record.
+#[derive(Clone, Copy, Debug)]
+pub enum Account<'a> {
+    /// A person's.
+    User(&'a UserName),
+    /// Nobody's: what a login of an account without devices is checked against, so that it takes the same work.
+    Decoy,
+}
+
+/// What an update may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Changes the state alone, in place; creates nothing.
+    Login,
+    /// Changes anything; creates the account if need be.
+    Change,
+}
+
+/// All that is kept of one account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Devices and recovery codes.
+    pub devices: Devices,
+    /// What is used up.
+    pub state: State,
+    /// An enrollment that waits for its two codes. Read for [`Access::Change`] only.
+    pub pending: Option<Device>,
+    /// Whether a change of the state will outlive a reboot.
+    pub durability: Durability,
+}

@@ -1,0 +1,157 @@
+//! Opening files and folders that nobody else could have written.
+//!
+//! Nothing is followed, nothing blocks, and every check is made on the open descriptor.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::unistd::geteuid;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Result};
+
+/// Maps a failed system call on `path` to an error.
+pub(super) fn failed(path: &Path) -> impl Fn(Errno) -> Error {
+    move |errno| match errno {
+        Errno::EROFS => Error::ReadOnly { path: path.to_owned() },
+        errno => Error::Io { path: path.to_owned(), source: errno.into() },
+    }
+}
+
+/// Maps a failed operation of the standard library on `path` to an error.
+pub(super) fn failed_io(path: &Path) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Io { path: path.to_owned(), source }
+}
+
+/// Opens a folder below `parent`. None if it does not exist.
+///
+/// # Errors
+/// [`Error::Untrusted`] if it is no folder, belongs to neither root nor the caller, or others may write to it.
+pub(super) fn open_folder(parent: impl AsFd, name: &OsStr, path: &Path) -> Result<Option<File>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let folder = match openat(parent, name, flags, Mode::empty()) {
+        Ok(folder) => File::from(folder),
+        Err(Errno::ENOENT) => return Ok(None),
+        Err(Errno::ELOOP | Errno::ENOTDIR) => {
+            return Err(Error::Untrusted {
+                path: path.to_owned(),
+                why: "is not a folder (symbolic links are not followed)",
+            });
+        }
+        Err(errno) => return Err(failed(path)(errno)),
+    };
+    let status = fstat(&folder).map_err(failed(path))?;
+    check_owner(&status, path)?;
+    if status.st_mode & 0o022 != 0 {
+        return Err(Error::Untrusted { path: path.to_owned(), why: "may be written by others: chmod go-w" });
+    }
+    Ok(Some(folder))
+}
+
+/// Opens a folder by its path; see [`open_folder`].
+pub(super) fn open_folder_at_path(path: &Path) -> Result<Option<File>> {
+    open_folder(AT_FDCWD, path.as_os_str(), path)
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mutability {
+    ReadOnly,
+    ReadWrite,
+}
+
+/// Opens a private file below `folder`. None if it does not exist.
+///
+/// # Errors
+/// [`Error::Untrusted`] if it is not a regular file with one name that belongs to root or the caller and that nobody else may read
+/// or write; [`Error::ReadOnly`] for [`Mutability::ReadWrite`] on a read-only file system.
+pub(super) fn open_file(
+    folder: impl AsFd,
+    name: &OsStr,
+    path: &Path,
+    mutability: Mutability,
+) -> Result<Option<(File, FileStat)>> {
+    let access = match mutability {
+        Mutability::ReadOnly => OFlag::O_RDONLY,
+        Mutability::ReadWrite => OFlag::O_RDWR,
+    };
+    // A FIFO must not block the login, a terminal must not become its controlling one.
+    let flags = access | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = match openat(folder, name, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::ENOENT) => return Ok(None),
+        Err(Errno::ELOOP) => {
+            return Err(Error::Untrusted { path: path.to_owned(), why: "is a symbolic link" });
+        }
+        Err(Errno::EISDIR | Errno::ENXIO) => {
+            return Err(Error::Untrusted { path: path.to_owned(), why: "is not a file" });
+        }
+        Err(errno) => return Err(failed(path)(errno)),
+    };
+    let status = fstat(&file).map_err(failed(path))?;
+    if status.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() {
+        return Err(Error::Untrusted { path: path.to_owned(), why: "is not a file" });
+    }
+    check_owner(&status, path)?;
+    Ok(Some((file, status)))
+}
+
+/// Refuses a file that others may read or write, or that has a second name somewhere.
+pub(super) fn check_private(status: &FileStat, path: &Path) -> Result<()> {
+    if status.st_mode & 0o077 != 0 {
+        return Err(Error::Untrusted { path: path.to_owned(), why: "is open to others: chmod go=" });
+    }
+    if status.st_nlink != 1 {
+        return Err(Error::Untrusted { path: path.to_owned(), why: "has more than one name (hard link)" });
+    }
+    Ok(())
+}
+
+fn check_owner(status: &FileStat, path: &Path) -> Result<()> {
+    if status.st_uid != 0 && status.st_uid != geteuid().as_raw() {
+        return Err(Error::Untrusted {
+            path: path.to_owned(),
+            why: "belongs to another user: it must be root's",
+        });
+    }
+    Ok(())
+}
+
+/// The text of an opened file of at most `limit` bytes, in memory that wipes itself.
+pub(super) fn text(file: &File, status: &FileStat, path: &Path, limit: u64) -> Result<Zeroizing<String>> {
+    let corrupt = |why: &str| Error::Corrupt { path: path.to_owned(), why: why.to_owned() };
+    let size = u64::try_from(status.st_size).unwrap_or(u64::MAX);
+    if size > limit {
+        return Err(corrupt("it is far too large"));
+    }
+    // One allocation of the right size: growing would leave copies behind.
+    let mut bytes =
+        Zeroizing::new(Vec::with_capacity(usize::try_from(limit.min(size.saturating_add(1))).unwrap_or(0)));
+    file.take(size).read_to_end(&mut bytes).map_err(failed_io(path))?;
+    String::from_utf8(std::mem::take(&mut *bytes)).map(Zeroizing::new).map_err(|error| {
+        drop(Zeroizing::new(error.into_bytes()));
+        corrupt("it is not UTF-8")
+    })
+}
+
+/// The text of a file that root wrote and nobody else may write, such as policy.toml; reading it is no secret.
+///
+/// None if it does not exist. A symbolic link is not followed.
+///
+/// # Errors
+/// As for the files of a store, but others may read it.
+pub fn read_text(path: &Path, limit: u64) -> Result<Option<Zeroizing<String>>> {
+    let Some((file, status)) = open_file(AT_FDCWD, path.as_os_str(), path, Mutability::ReadOnly)? else {
+        return Ok(None);
+    };
+    if status.st_mode & 0o022 != 0 {
+        return Err(Error::Untrusted { path: path.to_owned(), why: "may be written by others: chmod go-w" });
+    }
+    text(&file, &status, path, limit).map(Some)
+}
