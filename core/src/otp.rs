@@ -138,7 +138,7 @@ impl Period {
     /// The number of seconds.
     pub const fn seconds(self) -> u64 {
         // A `From` call is not const; the cast from u8 to u64 loses nothing.
-        #[expect(clippy::as_conversions, clippy::cast_lossless, reason = "widening, in a const fn")]
+        #[expect(clippy::as_conversions, reason = "widening, in a const fn")]
         {
             self.0 as u64
         }
@@ -270,7 +270,11 @@ enum Keyed {
 
 impl Generator {
     /// Keys the hash with `seed`.
-    #[expect(clippy::expect_used, reason = "HMAC takes any key length (RFC 2104 section 3)")]
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "HMAC takes any key length (RFC 2104 section 3)"
+    )]
     pub fn new(seed: &Secret, algorithm: Algorithm, digits: Digits) -> Self {
         const ANY_KEY: &str = "HMAC takes any key length";
         let keyed = match algorithm {
@@ -289,8 +293,8 @@ impl Generator {
             Keyed::Sha256(mac) => truncate(&mac.clone().chain_update(message).finalize().into_bytes()),
             Keyed::Sha512(mac) => truncate(&mac.clone().chain_update(message).finalize().into_bytes()),
         };
-        #[expect(clippy::arithmetic_side_effects, reason = "the modulus is a power of ten")]
-        Code { digits: self.digits.count(), value: truncated % self.digits.modulus() }
+        let value = truncated.checked_rem(self.digits.modulus()).unwrap_or_default();
+        Code { digits: self.digits.count(), value }
     }
 
     /// Whether `code` is the one at `counter`; takes the same time either way.

@@ -1,11 +1,15 @@
 //! policy.toml: how strict the login is. Owned by root and apart from the secrets.
 
+use std::path::Path;
+
 use serde::Deserialize;
 
+use crate::error::{Error, Result};
+use crate::store::read_trusted_text;
 use crate::throttle::Throttle;
 
 /// The largest policy file that is read, in bytes.
-pub(crate) const MAX_FILE_BYTES: u64 = 64 * 1024;
+const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// What policy.toml says. A missing file means the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -18,11 +22,24 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Reads policy.toml. A file that is not there is the default.
+    ///
+    /// # Errors
+    /// It can't be read, others could have written it, or it can't be understood.
+    pub fn read(path: &Path) -> Result<Self> {
+        match read_trusted_text(path, MAX_FILE_BYTES)? {
+            None => Ok(Self::default()),
+            Some(text) => {
+                Self::from_toml(&text).map_err(|why| Error::BadPolicy { path: path.to_owned(), why })
+            }
+        }
+    }
+
     /// Reads the text of policy.toml.
     ///
     /// # Errors
     /// A sentence with the line that is wrong.
-    pub fn from_toml(text: &str) -> Result<Self, String> {
+    pub fn from_toml(text: &str) -> std::result::Result<Self, String> {
         toml::from_str(text).map_err(|error| error.to_string().trim_end().replace('\n', " "))
     }
 }
@@ -52,7 +69,7 @@ impl WindowSteps {
 impl TryFrom<u8> for WindowSteps {
     type Error = &'static str;
 
-    fn try_from(steps: u8) -> Result<Self, Self::Error> {
+    fn try_from(steps: u8) -> std::result::Result<Self, Self::Error> {
         match steps {
             0 | 1 => Ok(Self(steps)),
             _ => Err("window_steps must be 0 or 1"),

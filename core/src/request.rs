@@ -197,7 +197,7 @@ pub fn answer<S: Store>(
         }
         Request::Status { user } => status(&user, store, policy, now).map(Response::Status),
         Request::BeginEnrollment { user, name, profile } => {
-            begin(&user, name, profile, store, now).map(Response::Pending)
+            begin(&user, name.as_ref(), profile, store, now).map(Response::Pending)
         }
         Request::ConfirmEnrollment { user, id, first, second } => {
             confirm(&user, id, &first, &second, store, now)
@@ -316,8 +316,7 @@ fn source(key: &HostKey, account: Account<'_>, remote_host: Option<&str>) -> Sou
             Err(_) => format!("host {host}"),
         },
     };
-    let [a, b, c, d, e, f, g, h, ..] = key.tag(&[b"source", user.as_bytes(), place.as_bytes()]);
-    Hex([a, b, c, d, e, f, g, h])
+    Hex(key.short_tag(&[b"source", user.as_bytes(), place.as_bytes()]))
 }
 
 fn status<S: Store>(user: &UserName, store: &S, policy: &Policy, now: Timestamp) -> Result<AccountStatus> {
@@ -354,7 +353,7 @@ fn status<S: Store>(user: &UserName, store: &S, policy: &Policy, now: Timestamp)
 
 fn begin<S: Store>(
     user: &UserName,
-    name: Option<DeviceName>,
+    name: Option<&DeviceName>,
     profile: Profile,
     store: &S,
     now: Timestamp,
@@ -362,7 +361,7 @@ fn begin<S: Store>(
     store.prepare()?;
     let key = store.key()?;
     store.update(Account::User(user), Access::Change, |record| {
-        let name = match &name {
+        let name = match name {
             Some(name) => name.clone(),
             None => free_name(record)?,
         };

@@ -55,6 +55,12 @@ impl HostKey {
         Secret::new(self.tag(&[purpose]).to_vec())
     }
 
+    /// The first 8 bytes of [`Self::tag`]: a name for something that must not be told from it.
+    pub(crate) fn short_tag(&self, parts: &[&[u8]]) -> [u8; 8] {
+        let tag = self.tag(parts);
+        std::array::from_fn(|at| tag.get(at).copied().unwrap_or_default())
+    }
+
     /// HMAC-SHA-256 over `parts`, each preceded by its length, under the host key.
     #[expect(clippy::expect_used, reason = "HMAC takes any key length (RFC 2104 section 3)")]
     pub(crate) fn tag(&self, parts: &[&[u8]]) -> [u8; 32] {

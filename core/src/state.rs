@@ -322,9 +322,9 @@ mod tests {
         let failures = Failures { count: 7, last: Timestamp::from_unix_seconds(1 << 33) };
         let entry = |number: u8| DeviceState {
             id: Hex([number; 8]),
-            floor: (number % 2 == 0).then_some(u64::MAX - u64::from(number)),
+            floor: number.is_multiple_of(2).then_some(u64::MAX - u64::from(number)),
             drift_steps: -3,
-            disabled: number % 3 == 0,
+            disabled: number.is_multiple_of(3),
             known_failures: failures,
             stranger_failures: Failures::default(),
         };

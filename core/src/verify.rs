@@ -93,11 +93,7 @@ pub struct Typed([Option<Code>; 3]);
 impl Typed {
     /// An answer that is a code and nothing else.
     pub fn exactly(code: Code) -> Self {
-        let mut typed = Self([None, None, None]);
-        if let Some(place) = typed.0.iter_mut().nth(usize::from(code.digits().saturating_sub(6))) {
-            *place = Some(code);
-        }
-        typed
+        Self([Some(code), None, None])
     }
 
     /// The last 6, 7 and 8 bytes of `answer`, so far as they are digits. None if not even 6 are.

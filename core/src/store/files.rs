@@ -224,12 +224,11 @@ impl FileStore {
         });
         match &before.slots {
             Some(slots) if slots.state != state => slots.write(&state, &place.user, &state_path)?,
-            Some(_) => {}
             None if devices_changed => {
                 slots::create(&locked.folder, OsStr::new(STATE), &state, &place.user, &state_path)?;
                 locked.sync()?;
             }
-            None => {}
+            Some(_) | None => {}
         }
         if before.elsewhere.is_some() {
             self.remove_elsewhere(place)?;
@@ -254,8 +253,8 @@ impl FileStore {
     /// The folder in `/run` for states of a read-only store; none if there is none.
     fn runtime_folder(&self, place: &Place, create: Absent) -> Result<Option<(File, PathBuf)>> {
         let mut path = self.runtime.clone();
-        let store = self.key()?.tag(&[b"runtime folder"]).first_chunk::<8>().map(|id| Hex(*id).to_string());
-        for part in [None, store.map(OsString::from), place.parent.clone()].into_iter() {
+        let store = Hex(self.key()?.short_tag(&[b"runtime folder"])).to_string();
+        for part in [None, Some(store.into()), place.parent.clone()] {
             if let Some(part) = part {
                 path.push(part);
             }

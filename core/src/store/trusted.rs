@@ -18,9 +18,13 @@ use crate::error::{Error, Result};
 
 /// Maps a failed system call on `path` to an error.
 pub(super) fn failed(path: &Path) -> impl Fn(Errno) -> Error {
-    move |errno| match errno {
-        Errno::EROFS => Error::ReadOnly { path: path.to_owned() },
-        errno => Error::Io { path: path.to_owned(), source: errno.into() },
+    move |errno| {
+        let path = path.to_owned();
+        if errno == Errno::EROFS {
+            Error::ReadOnly { path }
+        } else {
+            Error::Io { path, source: errno.into() }
+        }
     }
 }
 

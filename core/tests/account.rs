@@ -1,0 +1,615 @@
+//! Accounts in a real store on a real disk: enrolling, logging in, losing things, and files that are not as they should be.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "a panic is a failed test"
+)]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::PathBuf;
+use std::sync::Barrier;
+use std::thread;
+
+use mfa_core::answer::Answer;
+use mfa_core::otp::{Code, Generator, LookAhead, MovingFactor, Period, Profile};
+use mfa_core::request::{AccountStatus, PendingEnrollment, WhyNotConfirmed};
+use mfa_core::{
+    Caller, Error, FileStore, Policy, Refusal, Request, Response, Result, Secret, Timestamp, UserName,
+    Verdict,
+};
+
+const NOW: u64 = 1_800_000_000;
+const STEP: u64 = NOW / 30;
+
+/// A store of its own with `alice` enrolled or not.
+struct Host {
+    folder: tempfile::TempDir,
+}
+
+impl Host {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn with_alice() -> (Self, Phone) {
+        let host = Self::new();
+        let phone = host.enroll("alice");
+        (host, phone)
+    }
+
+    fn path(&self, relative: &str) -> PathBuf {
+        self.folder.path().join("store").join(relative)
+    }
+
+    fn ask_at(&self, now: u64, request: Request) -> Result<Response> {
+        let store = FileStore::at(self.path(""));
+        mfa_core::answer(
+            request,
+            &Caller::Privileged,
+            &store,
+            &Policy::default(),
+            Timestamp::from_unix_seconds(now),
+        )
+    }
+
+    fn ask(&self, request: Request) -> Result<Response> {
+        self.ask_at(NOW, request)
+    }
+
+    fn begin(&self, user: &str, name: &str, profile: Profile) -> Result<PendingEnrollment> {
+        let request = Request::BeginEnrollment {
+            user: user.parse().unwrap(),
+            name: Some(name.parse().unwrap()),
+            profile,
+        };
+        match self.ask(request)? {
+            Response::Pending(pending) => Ok(pending),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn confirm(
+        &self,
+        user: &str,
+        pending: &PendingEnrollment,
+        first: Code,
+        second: Code,
+    ) -> Result<Response> {
+        self.ask(Request::ConfirmEnrollment { user: user.parse().unwrap(), id: pending.id, first, second })
+    }
+
+    fn enroll_as(&self, user: &str, name: &str, profile: Profile) -> Result<Phone> {
+        let pending = self.begin(user, name, profile)?;
+        let phone = Phone::holding(pending.seed.clone(), profile);
+        let counter = match profile.moving_factor {
+            MovingFactor::Time(period) => NOW / period.seconds() - 2,
+            MovingFactor::Counter(_) => 0,
+        };
+        match self.confirm(user, &pending, phone.code(counter), phone.code(counter + 1))? {
+            Response::Enrolled(_) => Ok(phone),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn enroll(&self, user: &str) -> Phone {
+        self.enroll_as(user, "phone", Profile::PLAIN).unwrap()
+    }
+
+    fn log_in_at(&self, now: u64, user: &str, code: &Code) -> Result<Verdict> {
+        self.enter(now, user.parse().ok(), Answer::Code(code.clone()))
+    }
+
+    fn log_in(&self, user: &str, code: &Code) -> Result<Verdict> {
+        self.log_in_at(NOW, user, code)
+    }
+
+    fn enter(&self, now: u64, user: Option<UserName>, answer: Answer) -> Result<Verdict> {
+        match self.ask_at(now, Request::Verify { user, answer, remote_host: Some("192.0.2.1".to_owned()) })? {
+            Response::Verdict(verdict) => Ok(verdict),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn status(&self, user: &str) -> Result<AccountStatus> {
+        match self.ask(Request::Status { user: user.parse().unwrap() })? {
+            Response::Status(status) => Ok(status),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+struct Phone(Generator);
+
+impl Phone {
+    fn holding(seed: Secret, profile: Profile) -> Self {
+        Self(Generator::new(&seed, profile.algorithm, profile.digits))
+    }
+
+    fn code(&self, counter: u64) -> Code {
+        self.0.code_at(counter)
+    }
+}
+
+fn accepted(verdict: &Result<Verdict>) -> bool {
+    matches!(verdict, Ok(Verdict::Accept(_)))
+}
+
+fn refused_as(verdict: &Result<Verdict>, refusal: Refusal) -> bool {
+    matches!(verdict, Ok(Verdict::Refuse(found)) if *found == refusal)
+}
+
+#[test]
+fn an_enrolled_person_logs_in_with_a_code_that_works_once() {
+    let (host, phone) = Host::with_alice();
+    assert!(accepted(&host.log_in("alice", &phone.code(STEP))));
+    assert!(refused_as(&host.log_in("alice", &phone.code(STEP)), Refusal::Replayed));
+}
+
+#[test]
+fn the_codes_of_the_enrollment_are_used_up() {
+    let host = Host::new();
+    let pending = host.begin("alice", "phone", Profile::PLAIN).unwrap();
+    let phone = Phone::holding(pending.seed.clone(), Profile::PLAIN);
+    assert!(matches!(
+        host.confirm("alice", &pending, phone.code(STEP - 1), phone.code(STEP)),
+        Ok(Response::Enrolled(_))
+    ));
+    assert!(refused_as(&host.log_in("alice", &phone.code(STEP - 1)), Refusal::Replayed));
+    assert!(refused_as(&host.log_in("alice", &phone.code(STEP)), Refusal::Replayed));
+    assert!(accepted(&host.log_in("alice", &phone.code(STEP + 1))));
+}
+
+#[test]
+fn of_many_logins_with_one_code_at_once_exactly_one_gets_in() {
+    let (host, phone) = Host::with_alice();
+    let barrier = Barrier::new(24);
+    let code = phone.code(STEP);
+    let winners: usize = thread::scope(|scope| {
+        let logins: Vec<_> = (0..24)
+            .map(|_| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    usize::from(accepted(&host.log_in("alice", &code)))
+                })
+            })
+            .collect();
+        logins.into_iter().map(|login| login.join().unwrap()).sum()
+    });
+    assert_eq!(winners, 1);
+}
+
+#[test]
+fn parallel_wrong_guesses_are_all_counted() {
+    let (host, phone) = Host::with_alice();
+    // Two known failures fewer than the first wait, so that all of these are looked at.
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope
+                .spawn(|| assert!(refused_as(&host.log_in("alice", &phone.code(STEP + 50)), Refusal::Wrong)));
+        }
+    });
+    assert_eq!(host.status("alice").unwrap().devices[0].failures, 3);
+}
+
+#[test]
+fn an_unknown_user_is_refused_after_the_same_work_and_nothing_is_created() {
+    let (host, phone) = Host::with_alice();
+    for user in [None, Some("mallory".parse().unwrap())] {
+        let verdict = host.enter(NOW, user, Answer::Code(phone.code(STEP)));
+        assert!(refused_as(&verdict, Refusal::NotEnrolled));
+    }
+    let users: Vec<_> =
+        fs::read_dir(host.path("users")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(users, ["alice"]);
+}
+
+#[test]
+fn a_code_of_another_account_is_wrong() {
+    let (host, phone) = Host::with_alice();
+    host.enroll("bob");
+    assert!(refused_as(&host.log_in("bob", &phone.code(STEP)), Refusal::Wrong));
+}
+
+#[test]
+fn a_store_that_does_not_exist_refuses_and_stays_away() {
+    let host = Host::new();
+    let code = Code::from_digits(b"123456").unwrap();
+    assert!(matches!(host.log_in("alice", &code), Err(Error::NoStore { .. })));
+    assert!(!host.path("").exists());
+}
+
+#[test]
+fn names_of_every_kind_have_their_own_record() {
+    let host = Host::new();
+    let long = "n".repeat(200);
+    for user in ["CORP\\alice", "alice@example.com", "żółć", &long, "a b", "..."] {
+        let phone = host.enroll(user);
+        assert!(accepted(&host.log_in(user, &phone.code(STEP))), "{user}");
+    }
+}
+
+#[test]
+fn every_profile_works_from_enrollment_to_login() {
+    let host = Host::new();
+    for (number, algorithm) in (0..).zip(["SHA1", "SHA256", "SHA512"]) {
+        for digits in 6..=8_u8 {
+            for period in [30, 60, 120_u8] {
+                let period = Period::try_from(period).unwrap();
+                let profile = Profile {
+                    moving_factor: MovingFactor::Time(period),
+                    algorithm: algorithm.parse().unwrap(),
+                    digits: digits.try_into().unwrap(),
+                };
+                let user = format!("user-{number}-{digits}-{}", period.seconds());
+                let phone = host.enroll_as(&user, "phone", profile).unwrap();
+                assert!(accepted(&host.log_in(&user, &phone.code(NOW / period.seconds()))), "{user}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_counter_device_works_from_enrollment_to_login() {
+    let host = Host::new();
+    let profile = Profile { moving_factor: MovingFactor::Counter(LookAhead::DEFAULT), ..Profile::PLAIN };
+    let token = host.enroll_as("alice", "token", profile).unwrap();
+    assert!(
+        refused_as(&host.log_in("alice", &token.code(1)), Refusal::Replayed),
+        "the second code of the enrollment"
+    );
+    assert!(accepted(&host.log_in("alice", &token.code(2))));
+}
+
+#[test]
+fn the_two_codes_must_be_right_different_and_consecutive() {
+    let host = Host::new();
+    let pending = host.begin("alice", "phone", Profile::PLAIN).unwrap();
+    let phone = Phone::holding(pending.seed.clone(), Profile::PLAIN);
+    let other = Phone::holding(Secret::new(vec![7; 20]), Profile::PLAIN);
+    for (first, second, why) in [
+        (phone.code(STEP), phone.code(STEP), WhyNotConfirmed::SameCode),
+        (phone.code(STEP - 2), phone.code(STEP), WhyNotConfirmed::NotConsecutive),
+        (phone.code(STEP), phone.code(STEP - 1), WhyNotConfirmed::NotConsecutive),
+        (phone.code(STEP + 19), phone.code(STEP + 20), WhyNotConfirmed::ClockOff { seconds: 600 }),
+        (phone.code(STEP - 41), phone.code(STEP - 40), WhyNotConfirmed::ClockOff { seconds: -1200 }),
+        (other.code(STEP - 1), other.code(STEP), WhyNotConfirmed::OtherCodes),
+    ] {
+        match host.confirm("alice", &pending, first, second) {
+            Ok(Response::NotConfirmed(found)) => assert_eq!(found, why),
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(host.status("alice"), Err(Error::NotEnrolled)));
+    }
+    assert!(matches!(
+        host.confirm("alice", &pending, phone.code(STEP - 1), phone.code(STEP)),
+        Ok(Response::Enrolled(_))
+    ));
+}
+
+#[test]
+fn an_app_that_ignores_the_algorithm_is_found_out() {
+    let host = Host::new();
+    let wanted =
+        Profile { algorithm: "SHA512".parse().unwrap(), digits: 8.try_into().unwrap(), ..Profile::PLAIN };
+    let pending = host.begin("alice", "phone", wanted).unwrap();
+    let app = Phone::holding(pending.seed.clone(), Profile::PLAIN);
+    match host.confirm("alice", &pending, app.code(STEP - 1), app.code(STEP)) {
+        Ok(Response::NotConfirmed(why)) => {
+            assert_eq!(why, WhyNotConfirmed::ProfileIgnored { instead: Profile::PLAIN })
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_device_whose_clock_is_off_by_minutes_is_enrolled_with_its_drift() {
+    let host = Host::new();
+    let pending = host.begin("alice", "phone", Profile::PLAIN).unwrap();
+    let phone = Phone::holding(pending.seed.clone(), Profile::PLAIN);
+    assert!(matches!(
+        host.confirm("alice", &pending, phone.code(STEP + 7), phone.code(STEP + 8)),
+        Ok(Response::Enrolled(_))
+    ));
+    assert_eq!(host.status("alice").unwrap().devices[0].drift_steps, 7);
+    assert!(accepted(&host.log_in_at(NOW + 30, "alice", &phone.code(STEP + 9))));
+}
+
+#[test]
+fn a_retry_shows_the_same_key_until_it_is_old() {
+    let host = Host::new();
+    let first = host.begin("alice", "phone", Profile::PLAIN).unwrap();
+    let retry = host.begin("alice", "phone", Profile::PLAIN).unwrap();
+    assert_eq!((first.id, first.seed.clone()), (retry.id, retry.seed));
+    let request = |name: &str| Request::BeginEnrollment {
+        user: "alice".parse().unwrap(),
+        name: Some(name.parse().unwrap()),
+        profile: Profile::PLAIN,
+    };
+    let Response::Pending(later) = host.ask_at(NOW + 901, request("phone")).unwrap() else {
+        panic!("no key")
+    };
+    assert_ne!(first.id, later.id, "fifteen minutes later it is another one");
+    let phone = Phone::holding(first.seed.clone(), Profile::PLAIN);
+    assert!(matches!(
+        host.confirm("alice", &first, phone.code(STEP - 1), phone.code(STEP)),
+        Err(Error::NoSuchEnrollment)
+    ));
+}
+
+#[test]
+fn an_enrollment_that_was_confirmed_can_not_be_confirmed_again() {
+    let host = Host::new();
+    let pending = host.begin("alice", "phone", Profile::PLAIN).unwrap();
+    let phone = Phone::holding(pending.seed.clone(), Profile::PLAIN);
+    assert!(matches!(
+        host.confirm("alice", &pending, phone.code(STEP - 2), phone.code(STEP - 1)),
+        Ok(Response::Enrolled(_))
+    ));
+    let again = host.confirm("alice", &pending, phone.code(STEP), phone.code(STEP + 1));
+    assert!(matches!(again, Err(Error::NoSuchEnrollment)));
+}
+
+#[test]
+fn eight_devices_work_side_by_side_and_a_ninth_is_refused() {
+    let host = Host::new();
+    let phones: Vec<Phone> = (1..=8)
+        .map(|number| host.enroll_as("alice", &format!("device {number}"), Profile::PLAIN).unwrap())
+        .collect();
+    assert!(matches!(host.begin("alice", "device 9", Profile::PLAIN), Err(Error::TooManyDevices)));
+    for phone in &phones {
+        assert!(accepted(&host.log_in("alice", &phone.code(STEP))));
+    }
+    assert!(matches!(host.begin("alice", "device 3", Profile::PLAIN), Err(Error::NameTaken { .. })));
+}
+
+#[test]
+fn a_removed_device_lets_nobody_in_and_its_successor_starts_afresh() {
+    let (host, old) = Host::with_alice();
+    let request = || Request::RemoveDevice { user: "alice".parse().unwrap(), name: "phone".parse().unwrap() };
+    host.ask(request()).unwrap();
+    assert!(refused_as(&host.log_in("alice", &old.code(STEP)), Refusal::NotEnrolled));
+    assert!(matches!(host.ask(request()), Err(Error::NotEnrolled)));
+    for _ in 0..20 {
+        let new = host.enroll("alice");
+        assert!(accepted(&host.log_in("alice", &new.code(STEP))));
+        host.ask(request()).unwrap();
+    }
+}
+
+#[test]
+fn recovery_codes_work_once_each_and_new_ones_end_the_old() {
+    let (host, _) = Host::with_alice();
+    let make = || match host.ask(Request::NewRecoveryCodes { user: "alice".parse().unwrap() }).unwrap() {
+        Response::RecoveryCodes(codes) => codes,
+        other => panic!("{other:?}"),
+    };
+    let enter = |code: &mfa_core::recovery::RecoveryCode| {
+        host.enter(NOW, "alice".parse().ok(), Answer::Recovery(code.clone()))
+    };
+    let old = make();
+    assert!(accepted(&enter(&old[0])));
+    assert!(refused_as(&enter(&old[0]), Refusal::Replayed));
+    assert_eq!(host.status("alice").unwrap().recovery_codes_left, Some(9));
+    let new = make();
+    assert!(refused_as(&enter(&old[1]), Refusal::Wrong));
+    assert_eq!(host.status("alice").unwrap().recovery_codes_left, Some(10));
+    assert!(accepted(&enter(&new[0])));
+    let text = fs::read_to_string(host.path("users/alice/devices.toml")).unwrap();
+    for code in &new {
+        assert!(
+            !text.contains(&*code.expose_grouped())
+                && !text.contains(&code.expose_grouped().replace('-', ""))
+        );
+    }
+}
+
+#[test]
+fn recovery_codes_are_made_for_enrolled_accounts_alone() {
+    let (host, _) = Host::with_alice();
+    let request = Request::NewRecoveryCodes { user: "bob".parse().unwrap() };
+    assert!(matches!(host.ask(request), Err(Error::NotEnrolled)));
+    assert!(!host.path("users/bob").exists());
+}
+
+#[test]
+fn unlocking_forgets_the_failures() {
+    let (host, phone) = Host::with_alice();
+    for _ in 0..3 {
+        assert!(refused_as(&host.log_in("alice", &phone.code(STEP + 50)), Refusal::Wrong));
+    }
+    assert!(matches!(
+        host.log_in("alice", &phone.code(STEP)),
+        Ok(Verdict::Refuse(Refusal::Throttled { .. }))
+    ));
+    host.ask(Request::Unlock { user: "alice".parse().unwrap() }).unwrap();
+    assert!(accepted(&host.log_in("alice", &phone.code(STEP))));
+}
+
+#[test]
+fn an_owner_may_verify_and_look_but_not_at_others() {
+    let (host, phone) = Host::with_alice();
+    host.enroll("bob");
+    let ask = |request| {
+        let (store, caller) = (FileStore::at(host.path("")), Caller::Owner("alice".parse().unwrap()));
+        mfa_core::answer(request, &caller, &store, &Policy::default(), Timestamp::from_unix_seconds(NOW))
+    };
+    let verify = |user: &str| Request::Verify {
+        user: user.parse().ok(),
+        answer: Answer::Code(phone.code(STEP)),
+        remote_host: None,
+    };
+    assert!(matches!(ask(verify("bob")), Err(Error::NotAllowed)));
+    assert!(matches!(
+        ask(Request::Verify { user: None, answer: Answer::Code(phone.code(STEP)), remote_host: None }),
+        Err(Error::NotAllowed)
+    ));
+    assert!(matches!(ask(Request::Status { user: "bob".parse().unwrap() }), Err(Error::NotAllowed)));
+    assert!(matches!(ask(Request::Unlock { user: "alice".parse().unwrap() }), Err(Error::NotAllowed)));
+    assert!(matches!(ask(verify("alice")), Ok(Response::Verdict(Verdict::Accept(_)))));
+}
+
+#[test]
+fn what_the_store_creates_is_its_owners_alone() {
+    let (host, _) = Host::with_alice();
+    let mode = |path: &str| fs::metadata(host.path(path)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(["", "users", "users/alice", "decoy"].map(mode), [0o700; 4]);
+    assert_eq!(["users/alice/devices.toml", "users/alice/state", "decoy/state"].map(mode), [0o600; 3]);
+    assert_eq!(mode("key"), 0o400);
+    assert_eq!(fs::metadata(host.path("users/alice/state")).unwrap().len(), 8192);
+}
+
+/// Damages alice's account and says how a login with a right code ends.
+fn login_after(damage: impl FnOnce(&Host)) -> Result<Verdict> {
+    let (host, phone) = Host::with_alice();
+    damage(&host);
+    host.log_in("alice", &phone.code(STEP))
+}
+
+#[test]
+fn a_torn_slot_leaves_the_state_before_it() {
+    let (host, phone) = Host::with_alice();
+    assert!(accepted(&host.log_in("alice", &phone.code(STEP))));
+    for slot in [0, 4096] {
+        let mut bytes = fs::read(host.path("users/alice/state")).unwrap();
+        bytes[slot + 100] ^= 1;
+        fs::write(host.path("users/alice/state"), bytes).unwrap();
+        // The torn write was the newest or the oldest; either way somebody can still log in, and the floor is one login old at most.
+        let next = if slot == 0 { STEP + 1 } else { STEP + 2 };
+        assert!(accepted(&host.log_in_at(next * 30, "alice", &phone.code(next))), "slot at {slot}");
+    }
+}
+
+#[test]
+fn a_state_with_no_whole_slot_is_refused() {
+    let verdict = login_after(|host| fs::write(host.path("users/alice/state"), [0; 8192]).unwrap());
+    assert!(matches!(verdict, Err(Error::Corrupt { .. })), "{verdict:?}");
+}
+
+#[test]
+fn a_slot_copied_over_the_other_is_no_second_state() {
+    let (host, phone) = Host::with_alice();
+    let old = fs::read(host.path("users/alice/state")).unwrap();
+    assert!(accepted(&host.log_in("alice", &phone.code(STEP))));
+    let mut bytes = fs::read(host.path("users/alice/state")).unwrap();
+    bytes[4096..].copy_from_slice(&old[..4096]);
+    fs::write(host.path("users/alice/state"), &bytes).unwrap();
+    assert!(
+        accepted(&host.log_in("alice", &phone.code(STEP))),
+        "only the older slot is left, as after a torn write"
+    );
+    bytes[..4096].copy_from_slice(&[0; 4096]);
+    fs::write(host.path("users/alice/state"), &bytes).unwrap();
+    assert!(matches!(host.log_in("alice", &phone.code(STEP)), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn missing_and_damaged_files_are_refused() {
+    type Damage = fn(&Host);
+    let damages: [(&str, Damage); 8] = [
+        ("no state", |host| fs::remove_file(host.path("users/alice/state")).unwrap()),
+        ("short state", |host| fs::write(host.path("users/alice/state"), b"short").unwrap()),
+        ("empty devices", |host| fs::write(host.path("users/alice/devices.toml"), b"").unwrap()),
+        ("binary devices", |host| fs::write(host.path("users/alice/devices.toml"), b"\xff\xfe").unwrap()),
+        ("huge devices", |host| {
+            fs::write(host.path("users/alice/devices.toml"), vec![b'#'; 1 << 20]).unwrap()
+        }),
+        ("empty key", |host| {
+            fs::remove_file(host.path("key")).unwrap();
+            fs::write(host.path("key"), b"").unwrap();
+            fs::set_permissions(host.path("key"), fs::Permissions::from_mode(0o400)).unwrap();
+        }),
+        ("no key", |host| fs::remove_file(host.path("key")).unwrap()),
+        ("another's state", |host| {
+            host.enroll("bob");
+            fs::copy(host.path("users/bob/state"), host.path("users/alice/state")).unwrap();
+        }),
+    ];
+    for (what, damage) in damages {
+        let verdict = login_after(damage);
+        assert!(matches!(verdict, Err(Error::Corrupt { .. } | Error::NoStore { .. })), "{what}: {verdict:?}");
+    }
+}
+
+#[test]
+fn files_that_others_could_reach_are_refused() {
+    for file in ["users/alice/devices.toml", "users/alice/state", "key"] {
+        let elsewhere = |host: &Host| host.folder.path().join("elsewhere");
+        let verdict = login_after(|host| {
+            fs::set_permissions(host.path(file), fs::Permissions::from_mode(0o640)).unwrap()
+        });
+        assert!(matches!(verdict, Err(Error::Untrusted { .. })), "{file} readable by others: {verdict:?}");
+        let verdict = login_after(|host| {
+            fs::rename(host.path(file), elsewhere(host)).unwrap();
+            symlink(elsewhere(host), host.path(file)).unwrap();
+        });
+        assert!(matches!(verdict, Err(Error::Untrusted { .. })), "{file} a symbolic link: {verdict:?}");
+        let verdict = login_after(|host| fs::hard_link(host.path(file), elsewhere(host)).unwrap());
+        assert!(matches!(verdict, Err(Error::Untrusted { .. })), "{file} with a hard link: {verdict:?}");
+        let verdict = login_after(|host| {
+            fs::remove_file(host.path(file)).unwrap();
+            nix::unistd::mkfifo(&host.path(file), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        });
+        assert!(matches!(verdict, Err(Error::Untrusted { .. })), "{file} a FIFO: {verdict:?}");
+        let verdict = login_after(|host| {
+            fs::remove_file(host.path(file)).unwrap();
+            fs::create_dir(host.path(file)).unwrap();
+        });
+        assert!(matches!(verdict, Err(Error::Untrusted { .. })), "{file} a folder: {verdict:?}");
+    }
+    for folder in ["", "users", "users/alice"] {
+        let verdict = login_after(|host| {
+            fs::set_permissions(host.path(folder), fs::Permissions::from_mode(0o777)).unwrap()
+        });
+        assert!(
+            matches!(verdict, Err(Error::Untrusted { .. })),
+            "{folder:?} writable by others: {verdict:?}"
+        );
+    }
+}
+
+#[test]
+fn a_lost_key_is_never_replaced_by_a_new_one() {
+    let (host, _) = Host::with_alice();
+    fs::remove_file(host.path("key")).unwrap();
+    assert!(matches!(host.begin("bob", "phone", Profile::PLAIN), Err(Error::KeyLost { .. })));
+    assert!(!host.path("key").exists());
+}
+
+#[test]
+fn left_overs_of_a_killed_enrollment_are_in_nobodys_way() {
+    let (host, phone) = Host::with_alice();
+    for file in ["devices.toml.new", "state.new", "pending.toml.new"] {
+        fs::write(host.path("users/alice").join(file), b"half").unwrap();
+    }
+    fs::create_dir(host.path("users/bob")).unwrap();
+    assert!(accepted(&host.log_in("alice", &phone.code(STEP))));
+    assert!(refused_as(&host.log_in("bob", &phone.code(STEP)), Refusal::NotEnrolled));
+    fs::set_permissions(host.path("users/bob"), fs::Permissions::from_mode(0o700)).unwrap();
+    let second = host.enroll_as("alice", "tablet", Profile::PLAIN).unwrap();
+    let bobs = host.enroll("bob");
+    assert!(accepted(&host.log_in("alice", &second.code(STEP))));
+    assert!(accepted(&host.log_in("bob", &bobs.code(STEP))));
+}
+
+#[test]
+fn devices_without_their_state_are_refused_and_a_state_without_its_device_is_not() {
+    let (host, phone) = Host::with_alice();
+    let before = fs::read(host.path("users/alice/state")).unwrap();
+    let devices = fs::read(host.path("users/alice/devices.toml")).unwrap();
+    host.enroll_as("alice", "tablet", Profile::PLAIN).unwrap();
+    let after = fs::read(host.path("users/alice/state")).unwrap();
+    // Killed between the state and the devices: the tablet's state is there, the tablet is not.
+    let two_devices = fs::read(host.path("users/alice/devices.toml")).unwrap();
+    fs::write(host.path("users/alice/devices.toml"), &devices).unwrap();
+    assert!(accepted(&host.log_in("alice", &phone.code(STEP))));
+    // The other way round can't happen, and is refused.
+    fs::write(host.path("users/alice/devices.toml"), &two_devices).unwrap();
+    fs::write(host.path("users/alice/state"), &before).unwrap();
+    assert!(matches!(host.log_in("alice", &phone.code(STEP + 1)), Err(Error::Corrupt { .. })));
+    fs::write(host.path("users/alice/state"), &after).unwrap();
+    assert!(accepted(&host.log_in("alice", &phone.code(STEP + 1))));
+}
