@@ -1,0 +1,61 @@
+//! `pam_mfa.so`: turns PAM's calls into requests to mfa-core, and the answers into PAM's result codes.
+//!
+//! The module is a guest in somebody else's program. It starts no thread, keeps nothing between calls, prints nothing, changes no
+//! signal, mask, folder or identity, and never ends its host. What it decides is on disk before it answers, because sshd runs this
+//! phase in a child that may be killed at any moment.
+
+#![expect(
+    missing_docs,
+    reason = "the only public items are PAM's hooks, which pam-bindings makes; see pam_sm_authenticate(3)"
+)]
+
+mod conversation;
+mod journal;
+mod libpam;
+mod login;
+mod options;
+mod outcome;
+
+use std::ffi::CStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pam::constants::{PamFlag, PamResultCode};
+use pam::module::{PamHandle, PamHooks};
+
+use crate::libpam::Pam;
+use crate::outcome::Outcome;
+
+struct Module;
+
+pam::pam_hooks!(Module);
+
+impl PamHooks for Module {
+    fn sm_authenticate(handle: &mut PamHandle, arguments: Vec<&CStr>, flags: PamFlag) -> PamResultCode {
+        journal::keep_panics_off_the_terminal();
+        let mut pam = Pam::new(handle, flags);
+        // pam-bindings catches a panic too; this one also says so in the log.
+        let outcome = catch_unwind(AssertUnwindSafe(|| login::authenticate(&mut pam, &arguments)));
+        outcome.unwrap_or(Outcome::InternalError).finish(&mut pam)
+    }
+
+    /// Always success: this runs on a stack that may never have authenticated (sshd), where IGNORE denies (pam_sm_setcred(3)).
+    fn sm_setcred(_: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
+        PamResultCode::PAM_SUCCESS
+    }
+
+    fn acct_mgmt(_: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
+        PamResultCode::PAM_IGNORE
+    }
+
+    fn sm_open_session(_: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
+        PamResultCode::PAM_IGNORE
+    }
+
+    fn sm_close_session(_: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
+        PamResultCode::PAM_IGNORE
+    }
+
+    fn sm_chauthtok(_: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
+        PamResultCode::PAM_IGNORE
+    }
+}
