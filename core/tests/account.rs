@@ -4,7 +4,6 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
     clippy::needless_pass_by_value,
     reason = "a panic is a failed test, and a test may be plain"

@@ -8,6 +8,7 @@
     missing_docs,
     reason = "the only public items are PAM's hooks, which pam-bindings makes; see pam_sm_authenticate(3)"
 )]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed"))]
 
 mod conversation;
 mod journal;

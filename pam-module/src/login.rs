@@ -230,3 +230,331 @@ fn tell_what_is_left(host: &mut impl Host, factor: &Factor) {
         host.tell(&format!("Recovery code accepted. {left} left.{warning}"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::ffi::CString;
+    use std::time::Duration;
+
+    use mfa_core::Refusal;
+    use mfa_core::otp::{Code, Generator, Profile};
+    use mfa_core::recovery::RecoveryCode;
+    use pam::constants::PamResultCode;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::conversation::Priority;
+
+    /// A program that answers from a list and remembers what it was shown.
+    #[derive(Default)]
+    struct Fake {
+        user: Vec<u8>,
+        answers: VecDeque<Result<Vec<u8>, ConversationFailed>>,
+        password: Option<Vec<u8>>,
+        prompts: Vec<(String, Echo)>,
+        told: Vec<String>,
+        pauses: usize,
+        lines: Vec<String>,
+    }
+
+    impl Fake {
+        fn user(name: impl AsRef<[u8]>) -> Self {
+            Self { user: name.as_ref().to_owned(), ..Self::default() }
+        }
+
+        fn answering(mut self, answer: impl AsRef<[u8]>) -> Self {
+            self.answers.push_back(Ok(answer.as_ref().to_owned()));
+            self
+        }
+
+        fn with_password(mut self, password: impl AsRef<[u8]>) -> Self {
+            self.password = Some(password.as_ref().to_owned());
+            self
+        }
+    }
+
+    impl Host for Fake {
+        fn user(&mut self) -> Result<Vec<u8>, ConversationFailed> {
+            Ok(self.user.clone())
+        }
+        fn known_user(&self) -> Option<Vec<u8>> {
+            Some(self.user.clone())
+        }
+        fn service(&self) -> Option<Vec<u8>> {
+            Some(b"test".to_vec())
+        }
+        fn remote_host(&self) -> Option<Vec<u8>> {
+            Some(b"192.0.2.1".to_vec())
+        }
+        fn terminal(&self) -> Option<Vec<u8>> {
+            None
+        }
+        fn completed_ssh_methods(&self) -> Vec<String> {
+            Vec::new()
+        }
+        fn first_pass(&self) -> Option<AnswerBytes> {
+            self.password.clone().map(Zeroizing::new)
+        }
+        fn set_password(&mut self, password: &[u8]) -> Result<(), ConversationFailed> {
+            self.password = Some(password.to_owned());
+            Ok(())
+        }
+        fn ask(&mut self, prompt: &str, echo: Echo) -> Result<AnswerBytes, ConversationFailed> {
+            self.prompts.push((prompt.to_owned(), echo));
+            self.answers.pop_front().unwrap_or(Err(ConversationFailed)).map(Zeroizing::new)
+        }
+        fn tell(&mut self, text: &str) {
+            self.told.push(text.to_owned());
+        }
+        fn delay_after_refusal(&mut self, _: Duration) {
+            self.pauses = self.pauses.saturating_add(1);
+        }
+        fn log(&mut self, _: Priority, event: &Event) {
+            self.lines.push(event.line());
+        }
+    }
+
+    /// A store with alice in it, and what her phone shows.
+    struct Alice {
+        folder: tempfile::TempDir,
+        phone: Generator,
+        recovery_codes: Vec<RecoveryCode>,
+    }
+
+    impl Alice {
+        fn enrolled() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let store = FileStore::at(folder.path().join("store"));
+            let alice: UserName = "alice".parse().unwrap();
+            let ask = |request| {
+                mfa_core::answer(request, &Caller::Privileged, &store, &Policy::default(), Timestamp::now())
+                    .unwrap()
+            };
+            let begin = Request::BeginEnrollment { user: alice.clone(), name: None, profile: Profile::PLAIN };
+            let Response::Pending(pending) = ask(begin) else { panic!("no key") };
+            let phone = Generator::new(&pending.seed, Profile::PLAIN.algorithm, Profile::PLAIN.digits);
+            let step = Timestamp::now().unix_seconds() / 30;
+            let (first, second) = (phone.code_at(step - 3), phone.code_at(step - 2));
+            let confirm = Request::ConfirmEnrollment { user: alice.clone(), id: pending.id, first, second };
+            assert!(matches!(ask(confirm), Response::Enrolled(_)));
+            let Response::RecoveryCodes(recovery_codes) = ask(Request::NewRecoveryCodes { user: alice })
+            else {
+                panic!("no codes")
+            };
+            Self { folder, phone, recovery_codes }
+        }
+
+        /// The six digits of a step, counted from now.
+        fn digits(&self, offset: i64) -> String {
+            let step = Timestamp::now().unix_seconds() / 30;
+            let code = self.phone.code_at(step.checked_add_signed(offset).unwrap());
+            (0..1_000_000)
+                .map(|number| format!("{number:06}"))
+                .find(|digits| Code::from_digits(digits.as_bytes()).unwrap().same_as(&code))
+                .unwrap()
+        }
+
+        fn log_in(&self, host: &mut Fake, words: &[&str]) -> PamResultCode {
+            let mut arguments =
+                vec![CString::new(format!("store={}/store", self.folder.path().display())).unwrap()];
+            arguments
+                .push(CString::new(format!("policy={}/policy.toml", self.folder.path().display())).unwrap());
+            arguments.extend(words.iter().map(|word| CString::new(*word).unwrap()));
+            let arguments: Vec<&CStr> = arguments.iter().map(CString::as_c_str).collect();
+            authenticate(host, &arguments).finish(host)
+        }
+    }
+
+    #[test]
+    fn a_right_code_lets_in_and_is_logged_without_itself() {
+        let alice = Alice::enrolled();
+        let code = alice.digits(0);
+        let mut host = Fake::user("alice").answering(&code);
+        assert_eq!(alice.log_in(&mut host, &["debug"]), PamResultCode::PAM_SUCCESS);
+        assert_eq!(host.prompts, [("Verification code: ".to_owned(), Echo::On)]);
+        assert_eq!(
+            host.lines.last().unwrap(),
+            "accepted device=phone user=alice service=test rhost=192.0.2.1"
+        );
+        assert!(host.lines.iter().all(|line| !line.contains(&code)), "{:?}", host.lines);
+        assert!(host.told.is_empty() && host.pauses == 0);
+    }
+
+    #[test]
+    fn unknown_not_enrolled_and_impossible_names_see_the_same_prompt_and_result() {
+        let alice = Alice::enrolled();
+        let long = "x".repeat(4000);
+        for user in ["alice", "bob", "../x", "a\nb", &long, ""] {
+            let mut host = Fake::user(user).answering("000000");
+            assert_eq!(alice.log_in(&mut host, &[]), PamResultCode::PAM_AUTH_ERR, "{user:?}");
+            assert_eq!(host.prompts, [("Verification code: ".to_owned(), Echo::On)]);
+            assert_eq!(host.pauses, 1);
+            assert!(!host.lines[0].contains('\n'));
+        }
+    }
+
+    #[test]
+    fn what_is_not_shaped_like_a_code_is_neither_charged_nor_logged() {
+        let alice = Alice::enrolled();
+        let huge = "p".repeat(10_000);
+        for answer in ["hunter2", "correct horse battery staple", &huge] {
+            let mut host = Fake::user("alice").answering(answer);
+            assert_eq!(alice.log_in(&mut host, &["debug"]), PamResultCode::PAM_AUTH_ERR);
+            assert_eq!(host.lines, ["refused reason=not-a-code user=alice service=test rhost=192.0.2.1"]);
+        }
+        for _ in 0..5 {
+            alice.log_in(&mut Fake::user("alice").answering("hunter2"), &[]);
+        }
+        let mut host = Fake::user("alice").answering(alice.digits(0));
+        assert_eq!(alice.log_in(&mut host, &[]), PamResultCode::PAM_SUCCESS);
+    }
+
+    #[test]
+    fn an_empty_answer_and_no_answer_are_a_cancel() {
+        let alice = Alice::enrolled();
+        let mut host = Fake::user("alice").answering("");
+        assert_eq!(alice.log_in(&mut host, &[]), PamResultCode::PAM_AUTH_ERR);
+        assert_eq!((host.lines[0].starts_with("refused reason=cancelled"), host.pauses), (true, 0));
+        let mut host = Fake::user("alice");
+        assert_eq!(alice.log_in(&mut host, &[]), PamResultCode::PAM_CONV_ERR);
+    }
+
+    #[test]
+    fn sshds_junk_is_recognised_at_every_length_and_charges_nobody() {
+        let alice = Alice::enrolled();
+        let junk: Vec<u8> = b"\x08\n\r\x7fINCORRECT".iter().copied().cycle().take(40).collect();
+        for length in 1..=40 {
+            let mut host = Fake::user("alice").answering(&junk[..length]);
+            assert_eq!(alice.log_in(&mut host, &[]), PamResultCode::PAM_AUTH_ERR);
+            assert!(host.lines[0].starts_with("refused reason=blocked-by-sshd"), "{:?}", host.lines);
+        }
+        assert!(!is_sshds_junk(b"") && !is_sshds_junk(b"123456"));
+        let mut host = Fake::user("alice").answering(alice.digits(0));
+        assert_eq!(alice.log_in(&mut host, &[]), PamResultCode::PAM_SUCCESS);
+    }
+
+    #[test]
+    fn a_recovery_code_works_at_the_same_prompt_and_the_count_is_told() {
+        let alice = Alice::enrolled();
+        let code = alice.recovery_codes[0].expose_grouped().to_lowercase();
+        let mut host = Fake::user("alice").answering(&code);
+        assert_eq!(alice.log_in(&mut host, &[]), PamResultCode::PAM_SUCCESS);
+        assert_eq!(host.told, ["Recovery code accepted. 9 left."]);
+        assert!(
+            host.lines[0].starts_with("accepted device=\"recovery code\" left=9 user=alice"),
+            "{:?}",
+            host.lines
+        );
+        let mut host = Fake::user("alice").answering(&code);
+        assert_eq!(alice.log_in(&mut host, &[]), PamResultCode::PAM_AUTH_ERR);
+        assert!(host.told.is_empty());
+    }
+
+    #[test]
+    fn forward_pass_splits_one_answer_and_hands_the_password_on() {
+        let alice = Alice::enrolled();
+        let mut host = Fake::user("alice").answering(format!("pass12{}", alice.digits(0)));
+        assert_eq!(alice.log_in(&mut host, &["forward_pass"]), PamResultCode::PAM_SUCCESS);
+        assert_eq!(host.prompts, [("Password & verification code: ".to_owned(), Echo::Off)]);
+        assert_eq!(host.password.as_deref(), Some(&b"pass12"[..]));
+        let mut host = Fake::user("alice").answering("pass12000000");
+        assert_eq!(alice.log_in(&mut host, &["forward_pass"]), PamResultCode::PAM_AUTH_ERR);
+        assert_eq!(host.password.as_deref(), Some(&b"pass12"[..]), "the next module must not ask again");
+        let recovery = format!("pass12{}", *alice.recovery_codes[1].expose_grouped());
+        let mut host = Fake::user("alice").answering(recovery);
+        assert_eq!(alice.log_in(&mut host, &["forward_pass"]), PamResultCode::PAM_SUCCESS);
+        assert_eq!(host.password.as_deref(), Some(&b"pass12"[..]));
+        let mut host = Fake::user("alice").answering("password without a code");
+        assert_eq!(alice.log_in(&mut host, &["forward_pass"]), PamResultCode::PAM_AUTH_ERR);
+        assert_eq!(host.password, None);
+    }
+
+    #[test]
+    fn use_first_pass_never_asks_and_try_first_pass_asks_when_it_must() {
+        let alice = Alice::enrolled();
+        let mut host = Fake::user("alice").with_password(format!("secret{}", alice.digits(-1)));
+        assert_eq!(alice.log_in(&mut host, &["use_first_pass"]), PamResultCode::PAM_SUCCESS);
+        for password in [None, Some("secret"), Some("secret000000")] {
+            let mut host =
+                Fake { password: password.map(|text| text.as_bytes().to_owned()), ..Fake::user("alice") };
+            assert_eq!(alice.log_in(&mut host, &["use_first_pass"]), PamResultCode::PAM_AUTH_ERR);
+            assert!(host.prompts.is_empty());
+        }
+        let mut host = Fake::user("alice").with_password("secret").answering(alice.digits(0));
+        assert_eq!(alice.log_in(&mut host, &["try_first_pass"]), PamResultCode::PAM_SUCCESS);
+        let mut host = Fake::user("alice").with_password("secret123456").answering(alice.digits(1));
+        assert_eq!(
+            alice.log_in(&mut host, &["try_first_pass"]),
+            PamResultCode::PAM_SUCCESS,
+            "a password that ends like a code"
+        );
+        assert_eq!(host.password.as_deref(), Some(&b"secret123456"[..]));
+    }
+
+    #[test]
+    fn options_and_policies_that_are_not_understood_refuse() {
+        let alice = Alice::enrolled();
+        let mut host = Fake::user("alice").answering(alice.digits(0));
+        assert_eq!(alice.log_in(&mut host, &["nullok"]), PamResultCode::PAM_SERVICE_ERR);
+        assert!(
+            host.lines[0].contains("reason=misconfigured") && host.lines[0].contains("unknown option nullok")
+        );
+        std::fs::write(alice.folder.path().join("policy.toml"), "throttle = \"none\"\n").unwrap();
+        let mut host = Fake::user("alice").answering(alice.digits(0));
+        assert_eq!(alice.log_in(&mut host, &[]), PamResultCode::PAM_SERVICE_ERR);
+        assert!(host.lines[0].contains("policy.toml"));
+        std::fs::remove_file(alice.folder.path().join("policy.toml")).unwrap();
+        let mut host = Fake::user("alice").answering(alice.digits(0));
+        assert_eq!(alice.log_in(&mut host, &[]), PamResultCode::PAM_SUCCESS, "nothing was used up");
+    }
+
+    #[test]
+    fn a_store_that_can_not_be_read_is_unavailable_after_the_prompt() {
+        let alice = Alice::enrolled();
+        std::fs::write(alice.folder.path().join("store/users/alice/devices.toml"), "damaged").unwrap();
+        let mut host = Fake::user("alice").answering(alice.digits(0));
+        assert_eq!(alice.log_in(&mut host, &[]), PamResultCode::PAM_AUTHINFO_UNAVAIL);
+        assert_eq!(host.prompts.len(), 1);
+        assert!(
+            host.lines[0].contains("reason=unavailable") && host.lines[0].contains("devices.toml is damaged"),
+            "{:?}",
+            host.lines
+        );
+    }
+
+    #[test]
+    fn nodelay_asks_for_no_pause() {
+        let alice = Alice::enrolled();
+        let mut host = Fake::user("alice").answering("000000");
+        alice.log_in(&mut host, &["nodelay"]);
+        assert_eq!(host.pauses, 0);
+    }
+
+    #[test]
+    fn exactly_one_outcome_is_a_success() {
+        let refusals = [
+            Reason::Refusal(Refusal::Wrong),
+            Reason::Refusal(Refusal::Replayed),
+            Reason::Refusal(Refusal::Skew),
+            Reason::Refusal(Refusal::Throttled { wait_seconds: 1 }),
+            Reason::Refusal(Refusal::Disabled),
+            Reason::Refusal(Refusal::NotEnrolled),
+            Reason::Refusal(Refusal::ReadOnly),
+            Reason::NotACode,
+            Reason::BlockedBySshd,
+            Reason::Cancelled,
+            Reason::ConversationFailed,
+            Reason::Unavailable(mfa_core::Error::NoMemory),
+            Reason::Misconfigured(String::new()),
+            Reason::InternalError,
+        ];
+        let mut host = Fake::user("alice");
+        for reason in refusals {
+            let what = format!("{reason:?}");
+            let code = Outcome::refused(reason, Delay::None).finish(&mut host);
+            assert!(code != PamResultCode::PAM_SUCCESS && code != PamResultCode::PAM_IGNORE, "{what}");
+        }
+        assert_ne!(Outcome::InternalError.finish(&mut host), PamResultCode::PAM_SUCCESS);
+    }
+}
