@@ -190,6 +190,8 @@ impl Combined {
     /// None if the answer does not end like a code.
     fn read(typed: &AnswerBytes) -> Option<Self> {
         let grouped = typed.len().checked_sub(Self::GROUPED_BYTES).and_then(|at| typed.get(at..));
+        // Only with its dashes: the end of a passphrase could be sixteen letters too.
+        let grouped = grouped.filter(|tail| [4, 9, 14].iter().all(|dash| tail.get(*dash) == Some(&b'-')));
         if let Some(answer @ Answer::Recovery(_)) = grouped.and_then(Answer::parse) {
             return Some(Self { answer, code_bytes: Self::GROUPED_BYTES });
         }
