@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::devices::is_invisible;
-use crate::verify::{Refusal, Verdict};
+use crate::verify::{Factor, Refusal, Verdict};
 
 /// How one login or one change ended, as it is logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +99,10 @@ impl Verdict {
     /// The event to log, without who and where.
     pub fn event(&self) -> Event {
         match self {
-            Self::Accept(factor) => Event::new("accepted").with("device", factor.name()),
+            Self::Accept(Factor::Device { name, .. }) => Event::new("accepted").with("device", name.as_str()),
+            Self::Accept(Factor::Recovery { left }) => {
+                Event::new("accepted").with("factor", "recovery-code").with("left", left.to_string())
+            }
             Self::Refuse(refusal) => {
                 let event = Event::new("refused").with("reason", refusal.reason());
                 match refusal {

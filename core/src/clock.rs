@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
+
 /// A moment, in whole seconds since 1970-01-01 00:00:00 UTC. 64 bits: works after 2038 (RFC 6238 4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
@@ -12,6 +14,13 @@ impl Timestamp {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
     pub fn now() -> Self {
         Self(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    }
+
+    /// When this system was started, by the system's clock. A clock that can't be read gives the present: the cautious answer.
+    pub fn of_boot() -> Self {
+        let uptime =
+            clock_gettime(ClockId::CLOCK_BOOTTIME).ok().and_then(|since| u64::try_from(since.tv_sec()).ok());
+        Self(Self::now().0.saturating_sub(uptime.unwrap_or(0)))
     }
 
     /// A moment from its seconds since 1970.

@@ -33,6 +33,11 @@ pub type DeviceId = Hex<8>;
 pub struct DeviceName(String);
 
 impl DeviceName {
+    /// What nobody's device is called.
+    pub(crate) fn decoy() -> Self {
+        Self("decoy".to_owned())
+    }
+
     /// The name as its owner wrote it.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -317,12 +322,16 @@ impl Devices {
 
 /// The parser's message and line, but not the quoted source line: it could hold a seal or a hash.
 fn error_without_content(error: &toml::de::Error, text: &str) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-    let line = before.matches('\n').count().saturating_add(1);
     let message = error.message().lines().next().unwrap_or_default();
     // Messages of the parser may quote a value; ours never do. Keep the part before the first quotation.
     let unquoted = message.split(['`', '"', '\'']).next().unwrap_or_default().trim_end();
-    format!("line {line}: {unquoted}")
+    format!("{}: {unquoted}", line_of(error, text))
+}
+
+/// `line 3`, for an error in `text`.
+pub(crate) fn line_of(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {}", before.matches('\n').count().saturating_add(1))
 }
 
 #[cfg(test)]

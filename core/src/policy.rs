@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::devices::line_of;
 use crate::error::{Error, Result};
 use crate::store::read_trusted_text;
 use crate::throttle::Throttle;
@@ -40,7 +41,9 @@ impl Policy {
     /// # Errors
     /// A sentence with the line that is wrong.
     pub fn from_toml(text: &str) -> std::result::Result<Self, String> {
-        toml::from_str(text).map_err(|error| error.to_string().trim_end().replace('\n', " "))
+        // Not the quoted source line: a wrong path may name any file of root's.
+        toml::from_str(text)
+            .map_err(|error| format!("{}: {}", line_of(&error, text), error.message().replace('\n', " ")))
     }
 }
 

@@ -13,10 +13,10 @@ use crate::policy::Policy;
 use crate::recovery::{RecoveryCode, RecoverySet};
 use crate::seal::HostKey;
 use crate::secret::{Secret, wipe_stack};
-use crate::state::{DeviceState, Source};
-use crate::store::{Access, Account, Record, Store};
+use crate::state::{DeviceState, Source, State};
+use crate::store::{Access, Account, Record, Shard, Store};
 use crate::user_name::UserName;
-use crate::verify::{DRIFT_CAP_STEPS, Factor, Occasion, Refusal, Typed, Verdict, verify, verify_recovery};
+use crate::verify::{DRIFT_CAP_STEPS, Occasion, Refusal, Round, Typed, Verdict, verify, verify_recovery};
 
 /// How long an enrollment waits for its codes, in seconds; until then a retry shows the same key.
 pub const PENDING_SECONDS: u64 = 15 * 60;
@@ -39,8 +39,10 @@ pub enum Request {
         user: Option<UserName>,
         /// What was typed.
         answer: Answer,
-        /// Where from, as PAM_RHOST has it. None for a local login.
+        /// Where from: PAM_RHOST, or what stands for the place of a local login. None: a local login of no particular kind.
         remote_host: Option<String>,
+        /// Whether this login was charged for a wrong code already.
+        round: Round,
     },
     /// What devices does this account have?
     Status {
@@ -84,6 +86,11 @@ pub enum Request {
         /// Whose.
         user: UserName,
     },
+    /// Make a new state for an account whose state is damaged or gone, so cautiously that no used code works again.
+    Repair {
+        /// Whose.
+        user: UserName,
+    },
 }
 
 /// What is answered.
@@ -101,7 +108,7 @@ pub enum Response {
     NotConfirmed(WhyNotConfirmed),
     /// To [`Request::NewRecoveryCodes`]: to be shown once.
     RecoveryCodes(Vec<RecoveryCode>),
-    /// To [`Request::RemoveDevice`] and [`Request::Unlock`].
+    /// To [`Request::RemoveDevice`], [`Request::Unlock`] and [`Request::Repair`].
     Done,
 }
 
@@ -129,8 +136,10 @@ pub struct DeviceStatus {
     pub enrolled_at: Timestamp,
     /// Failures in a row, from everywhere.
     pub failures: u32,
-    /// Whether too many failures disabled it.
+    /// Whether too many failures from known addresses disabled it.
     pub disabled: bool,
+    /// Whether too many failures from unknown addresses closed it to those.
+    pub closed_to_strangers: bool,
     /// The seconds until a try from a known address is looked at.
     pub wait_seconds: u64,
     /// The seconds until a try from another address is looked at.
@@ -180,7 +189,8 @@ pub enum WhyNotConfirmed {
 /// This is the only way in: a login, a command and the daemon all end here. When it returns, whatever was decided is on disk.
 ///
 /// # Errors
-/// The store can't be read or written, the request can't be met, or the caller may not ask it. Nothing has changed then.
+/// The store can't be read or written, the request can't be met, or the caller may not ask it. Nothing has changed then that the same
+/// request could not be repeated on.
 pub fn answer<S: Store>(
     request: Request,
     caller: &Caller,
@@ -190,8 +200,9 @@ pub fn answer<S: Store>(
 ) -> Result<Response> {
     check_caller(&request, caller)?;
     match request {
-        Request::Verify { user, answer, remote_host } => {
-            let verdict = verify_answer(user.as_ref(), &answer, remote_host.as_deref(), store, policy, now);
+        Request::Verify { user, answer, remote_host, round } => {
+            let attempt = Attempt { answer: &answer, remote_host: remote_host.as_deref(), round, now };
+            let verdict = verify_answer(user.as_ref(), &attempt, store, policy);
             wipe_stack();
             verdict.map(Response::Verdict)
         }
@@ -207,6 +218,7 @@ pub fn answer<S: Store>(
             new_recovery_codes(&user, store, now).map(Response::RecoveryCodes)
         }
         Request::Unlock { user } => unlock(&user, store),
+        Request::Repair { user } => repair(&user, store, now),
     }
 }
 
@@ -218,7 +230,8 @@ fn check_caller(request: &Request, caller: &Caller) -> Result<()> {
         | Request::ConfirmEnrollment { user, .. }
         | Request::RemoveDevice { user, .. }
         | Request::NewRecoveryCodes { user }
-        | Request::Unlock { user } => (Some(user), false),
+        | Request::Unlock { user }
+        | Request::Repair { user } => (Some(user), false),
     };
     match caller {
         Caller::Privileged => Ok(()),
@@ -227,50 +240,57 @@ fn check_caller(request: &Request, caller: &Caller) -> Result<()> {
     }
 }
 
+/// One answer, when and from where.
+struct Attempt<'a> {
+    answer: &'a Answer,
+    remote_host: Option<&'a str>,
+    round: Round,
+    now: Timestamp,
+}
+
 fn verify_answer<S: Store>(
     user: Option<&UserName>,
-    answer: &Answer,
-    remote_host: Option<&str>,
+    attempt: &Attempt<'_>,
     store: &S,
     policy: &Policy,
-    now: Timestamp,
 ) -> Result<Verdict> {
-    match user.map(|user| verify_account(Account::User(user), answer, remote_host, store, policy, now)) {
+    match user.map(|user| verify_account(Account::User(user), attempt, store, policy)) {
         Some(Err(Error::NotEnrolled)) | None => {}
         Some(decided) => return decided,
     }
     // Nobody's login: the same work on nobody's account, whatever that account says.
-    match verify_account(Account::Decoy, answer, remote_host, store, policy, now) {
-        Ok(_) => Ok(Verdict::Refuse(Refusal::NotEnrolled)),
-        Err(Error::NotEnrolled) => Err(Error::NoStore { path: "the decoy account".into() }),
-        Err(error) => Err(error),
+    let name = user.map(UserName::as_str).unwrap_or_default();
+    let shard = Shard::of(store.key()?.short_tag(&[b"decoy", name.as_bytes()]));
+    match verify_account(Account::Decoy(shard), attempt, store, policy) {
+        // What is wrong with the store is so for everybody; what is wrong with a decoy must not show who has none.
+        Err(error @ (Error::NoStore { .. } | Error::KeyLost { .. })) => Err(error),
+        Ok(_) | Err(_) => Ok(Verdict::Refuse(Refusal::NotEnrolled)),
     }
 }
 
 fn verify_account<S: Store>(
     account: Account<'_>,
-    answer: &Answer,
-    remote_host: Option<&str>,
+    attempt: &Attempt<'_>,
     store: &S,
     policy: &Policy,
-    now: Timestamp,
 ) -> Result<Verdict> {
     let key = store.key()?;
-    let source = source(key, account, remote_host);
-    let occasion = |record: &Record| Occasion { now, source, durability: record.durability };
-    match answer {
-        Answer::Code(code) => {
-            let typed = Typed::exactly(code.clone());
-            verify_typed(account, &typed, store, policy, occasion)
-        }
-        Answer::Tails(typed) => verify_typed(account, typed, store, policy, occasion),
+    let source = source(key, account, attempt.remote_host);
+    let occasion = |record: &Record| Occasion {
+        now: attempt.now,
+        source,
+        durability: record.durability,
+        round: attempt.round,
+    };
+    let typed = match attempt.answer {
+        Answer::Code(code) => &Typed::exactly(code.clone()),
+        Answer::Tails(typed) => typed,
         Answer::Recovery(code) => {
             // The slow hash is computed outside the lock, on the set that is read here and checked again under it.
             let set = store.update(account, Access::Login, |record| Ok(record.devices.recovery.clone()))?;
             let position = set.as_ref().unwrap_or(&RecoverySet::decoy()).position(key, code)?;
-            store.update(account, Access::Login, |record| {
-                let unchanged = record.devices.recovery == set;
-                let position = position.filter(|_| unchanged);
+            return store.update(account, Access::Login, |record| {
+                let position = position.filter(|_| record.devices.recovery == set);
                 let occasion = occasion(record);
                 Ok(verify_recovery(
                     record.devices.recovery.as_ref(),
@@ -279,19 +299,9 @@ fn verify_account<S: Store>(
                     occasion,
                     policy,
                 ))
-            })
+            });
         }
-    }
-}
-
-fn verify_typed<S: Store>(
-    account: Account<'_>,
-    typed: &Typed,
-    store: &S,
-    policy: &Policy,
-    occasion: impl Fn(&Record) -> Occasion,
-) -> Result<Verdict> {
-    let key = store.key()?;
+    };
     store.update(account, Access::Login, |record| {
         let devices = record.devices.open(key)?;
         let occasion = occasion(record);
@@ -303,7 +313,7 @@ fn verify_typed<S: Store>(
 fn source(key: &HostKey, account: Account<'_>, remote_host: Option<&str>) -> Source {
     let user = match account {
         Account::User(user) => user.as_str(),
-        Account::Decoy => "(decoy)",
+        Account::Decoy(_) => "(decoy)",
     };
     let place = match remote_host {
         None => "local".to_owned(),
@@ -331,8 +341,13 @@ fn status<S: Store>(user: &UserName, store: &S, policy: &Policy, now: Timestamp)
                 enrolled_at: Timestamp::from_unix_seconds(device.enrolled_at),
                 failures: state.failures(),
                 disabled: state.disabled,
-                wait_seconds: state.known_failures.wait_seconds(policy.throttle, now),
-                stranger_wait_seconds: state.stranger_failures.wait_seconds(policy.throttle, now),
+                closed_to_strangers: state.closed_to_strangers,
+                wait_seconds: state.known_failures.wait_seconds(policy.throttle, state.failures(), now),
+                stranger_wait_seconds: state.stranger_failures.wait_seconds(
+                    policy.throttle,
+                    state.failures(),
+                    now,
+                ),
                 drift_steps: state.drift_steps,
             })
         };
@@ -434,6 +449,8 @@ fn confirm<S: Store>(
         };
         device.enrolled_at = now.unix_seconds();
         let name = device.name.clone();
+        // A confirmation that the disk refused half-way may have left its entry.
+        record.state.devices.retain(|entry| entry.id != device.id);
         record.state.devices.push(DeviceState::with_floor(device.id, Some(proven.floor), proven.drift_steps));
         record.devices.list.push(device);
         record.pending = None;
@@ -565,6 +582,34 @@ fn unlock<S: Store>(user: &UserName, store: &S) -> Result<Response> {
     })
 }
 
+/// The floor goes beyond every step that could have been accepted until now. What can't be told (how far a counter had come, which
+/// recovery codes were used) is put out of use.
+fn repair<S: Store>(user: &UserName, store: &S, now: Timestamp) -> Result<Response> {
+    store.update(Account::User(user), Access::Repair, |record| {
+        if record.devices.list.is_empty() {
+            return Err(Error::NotEnrolled);
+        }
+        record.state = State { revision: record.state.revision, ..State::default() };
+        for device in &mut record.devices.list {
+            let floor = match device.profile.moving_factor {
+                MovingFactor::Time(period) => Some(
+                    period
+                        .step_at(now)
+                        .saturating_add(1)
+                        .saturating_add(u64::from(DRIFT_CAP_STEPS.unsigned_abs())),
+                ),
+                MovingFactor::Counter(_) => {
+                    device.status = Status::Suspended;
+                    None
+                }
+            };
+            record.state.devices.push(DeviceState::with_floor(device.id, floor, 0));
+        }
+        record.devices.recovery = None;
+        Ok(Response::Done)
+    })
+}
+
 /// Changes an account that has a device; creates none that has not.
 fn change_enrolled<S: Store, T>(
     user: &UserName,
@@ -578,14 +623,4 @@ fn change_enrolled<S: Store, T>(
         }
         change(record)
     })
-}
-
-impl Factor {
-    /// The name to log: the device's own, or `recovery code`.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Device { name, .. } => name.as_str(),
-            Self::Recovery { .. } => "recovery code",
-        }
-    }
 }

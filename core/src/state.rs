@@ -26,8 +26,9 @@ const CHECKSUM_BYTES: usize = 32;
 /// Everything in one slot of the state file.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct State {
-    /// How many requests to verify were decided on this account, whatever came of them. Makes every one of them write.
-    pub attempts: u64,
+    /// How often this state was changed. Every try changes it, whatever came of it, so that every try writes; and of two copies of one
+    /// state the one with the higher revision is the later.
+    pub revision: u64,
     /// One entry a device.
     pub devices: Vec<DeviceState>,
     /// What is left of the recovery codes.
@@ -45,8 +46,10 @@ pub struct DeviceState {
     pub floor: Option<u64>,
     /// By how many steps the device's clock is ahead of ours, learned one step at a time.
     pub drift_steps: i8,
-    /// Set at the cap of failures; time alone never takes it back.
+    /// Set at the cap of failures from known addresses; time alone never takes it back.
     pub disabled: bool,
+    /// Set at the cap of failures from unknown addresses; only those are refused then.
+    pub closed_to_strangers: bool,
     /// Failures in a row from addresses this account has logged in from.
     pub known_failures: Failures,
     /// Failures in a row from anywhere else.
@@ -61,6 +64,7 @@ impl DeviceState {
             floor,
             drift_steps,
             disabled: false,
+            closed_to_strangers: false,
             known_failures: Failures::default(),
             stranger_failures: Failures::default(),
         }
@@ -79,9 +83,15 @@ impl DeviceState {
         }
     }
 
+    /// Whether tries from that kind of place are refused for good.
+    pub fn is_disabled_for(&self, standing: Standing) -> bool {
+        self.disabled || (self.closed_to_strangers && standing == Standing::Stranger)
+    }
+
     /// Forgets all failures and enables the device.
     pub fn release(&mut self) {
         self.disabled = false;
+        self.closed_to_strangers = false;
         self.known_failures = Failures::default();
         self.stranger_failures = Failures::default();
     }
@@ -101,6 +111,11 @@ pub struct RecoveryState {
 }
 
 impl RecoveryState {
+    /// Failures in a row from everywhere together.
+    pub fn failures(&self) -> u32 {
+        self.known_failures.count.saturating_add(self.stranger_failures.count)
+    }
+
     /// The failures that count against a try from that kind of place.
     pub fn failures_of(&mut self, standing: Standing) -> &mut Failures {
         match standing {
@@ -145,27 +160,9 @@ impl State {
         self.known_sources.truncate(KNOWN_SOURCES);
     }
 
-    /// Takes over what `other` has used up beyond this state: a floor never sinks, a spent code stays spent.
-    ///
-    /// For the copy of the state that a read-only file system forces into `/run`.
-    pub fn absorb(&mut self, other: &Self) {
-        self.attempts = self.attempts.max(other.attempts);
-        for theirs in &other.devices {
-            let Some(ours) = self.device_mut(theirs.id) else { continue };
-            if theirs.floor > ours.floor {
-                ours.floor = theirs.floor;
-                ours.drift_steps = theirs.drift_steps;
-            }
-            ours.disabled |= theirs.disabled;
-            absorb_failures(&mut ours.known_failures, theirs.known_failures);
-            absorb_failures(&mut ours.stranger_failures, theirs.stranger_failures);
-        }
-        if self.recovery.set == other.recovery.set {
-            self.recovery.used |= other.recovery.used;
-        }
-        for source in other.known_sources.iter().rev() {
-            self.remember(*source);
-        }
+    /// Notes that this state is about to be changed.
+    pub fn touch(&mut self) {
+        self.revision = self.revision.saturating_add(1);
     }
 
     /// Drops the entries of devices that `keep` does not know, so that there is room.
@@ -181,7 +178,7 @@ impl State {
         let mut out = Writer { bytes: [0; STATE_BYTES], position: 0 };
         out.put(MAGIC)?;
         out.put(&sequence.to_le_bytes())?;
-        out.put(&self.attempts.to_le_bytes())?;
+        out.put(&self.revision.to_le_bytes())?;
         out.put(&[
             u8::try_from(self.devices.len()).ok()?,
             u8::try_from(self.known_sources.len()).ok()?,
@@ -197,7 +194,7 @@ impl State {
             out.put(&entry.floor.unwrap_or(0).to_le_bytes())?;
             out.put(&[u8::from(entry.floor.is_some()), u8::from(entry.disabled)])?;
             out.put(&entry.drift_steps.to_le_bytes())?;
-            out.put(&[0; 5])?;
+            out.put(&[u8::from(entry.closed_to_strangers), 0, 0, 0, 0])?;
             out.put_failures(entry.known_failures)?;
             out.put_failures(entry.stranger_failures)?;
         }
@@ -225,17 +222,21 @@ impl State {
             return None;
         }
         let sequence = u64::from_le_bytes(input.take()?);
-        let mut state = Self { attempts: u64::from_le_bytes(input.take()?), ..Self::default() };
+        let mut state = Self { revision: u64::from_le_bytes(input.take()?), ..Self::default() };
         let [devices, sources, ..] = input.take::<8>()?;
         for _ in 0..devices {
             let id = Hex(input.take()?);
+            if state.device(id).is_some() {
+                return None;
+            }
             let floor = u64::from_le_bytes(input.take()?);
-            let [has_floor, disabled, drift, ..] = input.take::<8>()?;
+            let [has_floor, disabled, drift, closed_to_strangers, ..] = input.take::<8>()?;
             state.devices.push(DeviceState {
                 id,
                 floor: (has_floor == 1).then_some(floor),
                 drift_steps: i8::from_le_bytes([drift]),
                 disabled: disabled == 1,
+                closed_to_strangers: closed_to_strangers == 1,
                 known_failures: input.take_failures()?,
                 stranger_failures: input.take_failures()?,
             });
@@ -253,12 +254,6 @@ impl State {
             stranger_failures: input.take_failures()?,
         };
         Some((state, sequence))
-    }
-}
-
-fn absorb_failures(ours: &mut Failures, theirs: Failures) {
-    if theirs.last > ours.last {
-        *ours = theirs;
     }
 }
 
@@ -325,11 +320,12 @@ mod tests {
             floor: number.is_multiple_of(2).then_some(u64::MAX - u64::from(number)),
             drift_steps: -3,
             disabled: number.is_multiple_of(3),
+            closed_to_strangers: number.is_multiple_of(5),
             known_failures: failures,
             stranger_failures: Failures::default(),
         };
         State {
-            attempts: 42,
+            revision: 42,
             devices: (0..16).map(entry).collect(),
             recovery: RecoveryState {
                 set: Some(Hex([9; 8])),
@@ -369,23 +365,13 @@ mod tests {
     }
 
     #[test]
-    fn absorbing_never_lowers_a_floor_nor_revives_a_code() {
-        let mut disk =
-            State { devices: vec![DeviceState::with_floor(Hex([1; 8]), Some(100), 0)], ..State::default() };
-        let mut run = disk.clone();
-        run.devices[0].floor = Some(105);
-        run.devices[0].drift_steps = 1;
-        run.recovery.used = 1;
-        run.devices.push(DeviceState::with_floor(Hex([2; 8]), Some(1), 0));
-        disk.absorb(&run);
-        assert_eq!(
-            (disk.devices[0].floor, disk.devices[0].drift_steps, disk.devices.len()),
-            (Some(105), 1, 1)
-        );
-        assert_eq!(disk.recovery.used, 1);
-        run.devices[0].floor = Some(50);
-        disk.absorb(&run);
-        assert_eq!(disk.devices[0].floor, Some(105));
+    fn a_state_with_two_entries_for_one_device_is_refused() {
+        let entries = vec![
+            DeviceState::with_floor(Hex([1; 8]), Some(5), 0),
+            DeviceState::with_floor(Hex([1; 8]), None, 0),
+        ];
+        let state = State { devices: entries, ..State::default() };
+        assert!(State::from_bytes(&state.to_bytes(&alice(), 0).unwrap(), &alice()).is_none());
     }
 
     #[test]

@@ -18,6 +18,11 @@ impl UserName {
     /// The longest name in bytes: NAME_MAX of Linux, one less than its LOGIN_NAME_MAX.
     pub const MAX_BYTES: usize = 255;
 
+    /// The name that the records of nobody's account are bound to.
+    pub(crate) fn decoy() -> Self {
+        Self("(decoy)".to_owned())
+    }
+
     /// The name as typed by the person, usable as a single path component.
     pub fn as_str(&self) -> &str {
         &self.0

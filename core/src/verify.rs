@@ -8,7 +8,7 @@ use crate::otp::{Code, Digits, Generator, MovingFactor};
 use crate::policy::{Policy, WindowSteps};
 use crate::recovery::RecoverySet;
 use crate::state::{DeviceState, Source, Standing, State};
-use crate::throttle::Failures;
+use crate::throttle::{Cap, Failures};
 
 /// How far a device's clock is followed, in steps either way (RFC 6238 section 6). Beyond it a device must be resynchronised.
 pub const DRIFT_CAP_STEPS: i8 = 10;
@@ -82,8 +82,11 @@ pub enum Refusal {
 pub enum Durability {
     /// It is on disk.
     Kept,
-    /// The store is read-only; it is in `/run` only.
-    UntilReboot,
+    /// The store can't be written; it is in `/run` only.
+    UntilReboot {
+        /// When the system was started: what was used before may be forgotten.
+        booted: Timestamp,
+    },
 }
 
 /// The codes that one answer may stand for: one, or, where a password precedes it, one for each length.
@@ -118,6 +121,18 @@ pub struct Occasion {
     pub source: Source,
     /// Whether changes to the state will outlive a reboot.
     pub durability: Durability,
+    /// Whether this login has been charged for a wrong code already.
+    pub round: Round,
+}
+
+/// Whether a login looks at a second answer of the same person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Round {
+    /// The first answer of this login.
+    First,
+    /// A password that only looked as if a code stood at its end was charged as a wrong code; if the code that was asked for then is
+    /// right, that charge is taken back from the devices that do not start afresh anyway.
+    AfterMiss,
 }
 
 /// Decides on what was typed, and takes note in `state` of what that used up.
@@ -135,7 +150,7 @@ pub fn verify(
     occasion: Occasion,
     policy: &Policy,
 ) -> Verdict {
-    state.attempts = state.attempts.wrapping_add(1);
+    state.touch();
     let standing = state.standing(occasion.source);
     let mut looks: Vec<Look<'_>> = Vec::with_capacity(devices.len());
     for device in devices {
@@ -151,7 +166,7 @@ pub fn verify(
     let verdict = decide(&looks);
     match &verdict {
         Verdict::Accept(_) => {
-            accept(&looks, state, occasion);
+            accept(&looks, state, standing, occasion);
         }
         Verdict::Refuse(Refusal::Wrong) => charge(&looks, state, standing, occasion.now, policy),
         Verdict::Refuse(
@@ -176,7 +191,7 @@ pub fn verify_recovery(
     occasion: Occasion,
     policy: &Policy,
 ) -> Verdict {
-    state.attempts = state.attempts.wrapping_add(1);
+    state.touch();
     if let Some(set) = set
         && state.recovery.set != Some(set.id)
     {
@@ -185,8 +200,9 @@ pub fn verify_recovery(
         state.recovery.used = 0;
     }
     let standing = state.standing(occasion.source);
+    let together = state.recovery.failures();
     let failures = state.recovery.failures_of(standing);
-    let wait_seconds = failures.wait_seconds(policy.throttle, occasion.now);
+    let wait_seconds = failures.wait_seconds(policy.throttle, together, occasion.now);
     failures.settle(occasion.now);
     if wait_seconds > 0 {
         return Verdict::Refuse(Refusal::Throttled { wait_seconds });
@@ -199,7 +215,7 @@ pub fn verify_recovery(
     if state.recovery.used & mark != 0 || mark == 0 {
         return Verdict::Refuse(Refusal::Replayed);
     }
-    if occasion.durability == Durability::UntilReboot {
+    if occasion.durability != Durability::Kept {
         return Verdict::Refuse(Refusal::ReadOnly);
     }
     state.recovery.used |= mark;
@@ -243,18 +259,28 @@ fn gate(
     if device.status == Status::Suspended {
         return Gate::Suspended;
     }
-    if entry.disabled {
+    if entry.is_disabled_for(standing) {
         return Gate::Disabled;
     }
+    let together = entry.failures();
     let failures = entry.failures_of(standing);
-    let wait_seconds = failures.wait_seconds(policy.throttle, occasion.now);
+    let wait_seconds = failures.wait_seconds(policy.throttle, together, occasion.now);
     failures.settle(occasion.now);
     if wait_seconds > 0 {
         return Gate::Waiting { wait_seconds };
     }
-    match (device.moving_factor, occasion.durability) {
-        (MovingFactor::Counter(_), Durability::UntilReboot) => Gate::NotDurable,
-        (MovingFactor::Counter(_), Durability::Kept) | (MovingFactor::Time(_), _) => Gate::Open,
+    if is_durable_enough(device.moving_factor, occasion) { Gate::Open } else { Gate::NotDurable }
+}
+
+/// Whether a code that is accepted now can't be accepted a second time.
+fn is_durable_enough(factor: MovingFactor, occasion: Occasion) -> bool {
+    match (occasion.durability, factor) {
+        (Durability::Kept, _) => true,
+        (Durability::UntilReboot { .. }, MovingFactor::Counter(_)) => false,
+        // The steps that could have been accepted before the reboot, one ahead included, must be out of the window.
+        (Durability::UntilReboot { booted }, MovingFactor::Time(period)) => {
+            period.step_at(occasion.now) > period.step_at(booted).saturating_add(2)
+        }
     }
 }
 
@@ -297,19 +323,50 @@ fn why_none_is_open(looks: &[Look<'_>]) -> Refusal {
     refusal
 }
 
+/// The most failures from elsewhere that are remembered through a success from a known address: the longest wait, far from the cap.
+const STRANGER_FAILURES_KEPT: u32 = 15;
+
+/// After how long the failures of a device that was not used are taken for typing errors.
+const FORGIVEN_AFTER_SECONDS: u64 = 24 * 3600;
+
 /// Burns the code on every device that shows it, clears the failures of the device that let the person in.
-fn accept(looks: &[Look<'_>], state: &mut State, occasion: Occasion) {
+fn accept(looks: &[Look<'_>], state: &mut State, standing: Standing, occasion: Occasion) {
     for look in looks {
-        let Some(fresh) = look.found.fresh else { continue };
         let Some(entry) = state.device_mut(look.device.id) else { continue };
-        entry.floor = entry.floor.max(Some(fresh.counter));
-        if look.gate == Gate::Open {
-            entry.drift_steps =
-                entry.drift_steps.saturating_add(fresh.offset).clamp(-DRIFT_CAP_STEPS, DRIFT_CAP_STEPS);
-            entry.release();
+        if let Some(fresh) = look.found.fresh {
+            entry.floor = entry.floor.max(Some(fresh.counter));
+            if look.gate == Gate::Open {
+                entry.drift_steps =
+                    entry.drift_steps.saturating_add(fresh.offset).clamp(-DRIFT_CAP_STEPS, DRIFT_CAP_STEPS);
+                clear_failures(entry, standing);
+                continue;
+            }
         }
+        forgive(entry, standing, occasion);
     }
     state.remember(occasion.source);
+}
+
+fn clear_failures(entry: &mut DeviceState, standing: Standing) {
+    entry.known_failures = Failures::default();
+    match standing {
+        // The owner is at home; whoever guesses from elsewhere goes on waiting.
+        Standing::Known => {
+            entry.stranger_failures.count = entry.stranger_failures.count.min(STRANGER_FAILURES_KEPT)
+        }
+        Standing::Stranger => entry.stranger_failures = Failures::default(),
+    }
+}
+
+/// A spare device is compared with every wrong code and must not die of the typing errors of years.
+fn forgive(entry: &mut DeviceState, standing: Standing, occasion: Occasion) {
+    if occasion.round == Round::AfterMiss {
+        entry.failures_of(standing).take_back();
+    }
+    let age = occasion.now.seconds_since(entry.known_failures.last);
+    if age.is_some_and(|age| age > FORGIVEN_AFTER_SECONDS) {
+        entry.known_failures = Failures::default();
+    }
 }
 
 /// Counts a failure on every device that was compared.
@@ -317,7 +374,13 @@ fn charge(looks: &[Look<'_>], state: &mut State, standing: Standing, now: Timest
     for look in looks.iter().filter(|look| look.gate == Gate::Open) {
         let Some(entry) = state.device_mut(look.device.id) else { continue };
         entry.failures_of(standing).record(now);
-        entry.disabled |= entry.failures() >= policy.throttle.cap();
+        match policy.throttle.cap() {
+            Cap::Each(cap) => {
+                entry.disabled |= entry.known_failures.count >= cap;
+                entry.closed_to_strangers |= entry.stranger_failures.count >= cap;
+            }
+            Cap::Together(cap) => entry.disabled |= entry.failures() >= cap,
+        }
     }
 }
 
@@ -447,8 +510,8 @@ mod tests {
         }
 
         fn try_at(&mut self, code: &Code, now: u64, source: Source) -> Verdict {
-            let occasion =
-                Occasion { now: Timestamp::from_unix_seconds(now), source, durability: Durability::Kept };
+            let now = Timestamp::from_unix_seconds(now);
+            let occasion = Occasion { now, source, durability: Durability::Kept, round: Round::First };
             verify(&self.devices, &mut self.state, &Typed::exactly(code.clone()), occasion, &self.policy)
         }
 
@@ -685,20 +748,99 @@ mod tests {
         assert!(accepted(&account.enter(&next)), "the owner's address is known");
     }
 
-    #[test]
-    fn the_hundredth_failure_disables_the_device_for_good() {
-        let mut account = Account::phone();
-        let wrong = wrong_code(&account);
+    /// Fails from `source` until `enough`, as slowly as the throttle wants, and says when that was.
+    fn fail_patiently(account: &mut Account, source: Source, enough: impl Fn(&DeviceState) -> bool) -> u64 {
         let mut now = NOW;
-        for failure in 1..=100 {
-            assert!(!account.state.devices[0].disabled, "before failure {failure}");
-            assert_eq!(account.try_at(&wrong_near(&account, now), now, ELSEWHERE), refused(Refusal::Wrong));
+        for _ in 0..100 {
+            if enough(&account.state.devices[0]) {
+                return now;
+            }
+            assert_eq!(account.try_at(&wrong_near(account, now), now, source), refused(Refusal::Wrong));
             now += 3600;
         }
+        panic!("a hundred failures were not enough");
+    }
+
+    #[test]
+    fn fifty_failures_from_known_addresses_disable_the_device_for_good() {
+        let mut account = Account::phone();
+        account.state.remember(HOME);
+        let now = fail_patiently(&mut account, HOME, |device| device.disabled);
+        assert_eq!(account.state.devices[0].failures(), 50);
         let years_later = now + 10 * 365 * 86_400;
         let right = account.code(years_later / 30);
-        assert_eq!(account.try_at(&right, years_later, HOME), refused(Refusal::Disabled));
-        assert_eq!(account.try_at(&wrong, years_later, HOME), refused(Refusal::Disabled));
+        for source in [HOME, ELSEWHERE] {
+            assert_eq!(account.try_at(&right, years_later, source), refused(Refusal::Disabled));
+        }
+    }
+
+    #[test]
+    fn fifty_failures_from_elsewhere_close_the_device_to_elsewhere_alone() {
+        let mut account = Account::phone();
+        account.state.remember(HOME);
+        let now = fail_patiently(&mut account, ELSEWHERE, |device| device.closed_to_strangers);
+        assert_eq!(account.state.devices[0].failures(), 50);
+        let right = account.code(now / 30);
+        assert_eq!(account.try_at(&right, now, ELSEWHERE), refused(Refusal::Disabled));
+        assert!(accepted(&account.try_at(&right, now, HOME)), "the owner at home is not locked out");
+        let next = account.code(now / 30 + 1);
+        assert_eq!(
+            account.try_at(&next, now, ELSEWHERE),
+            refused(Refusal::Disabled),
+            "and that opens nothing"
+        );
+    }
+
+    #[test]
+    fn no_more_than_a_hundred_failures_in_a_row_are_looked_at_in_all() {
+        let mut account = Account::phone();
+        account.state.remember(HOME);
+        fail_patiently(&mut account, ELSEWHERE, |device| device.closed_to_strangers);
+        fail_patiently(&mut account, HOME, |device| device.disabled);
+        assert_eq!(account.state.devices[0].failures(), 100);
+    }
+
+    #[test]
+    fn a_success_at_home_does_not_give_a_stranger_new_free_tries() {
+        let mut account = Account::phone();
+        account.state.remember(HOME);
+        let now = fail_patiently(&mut account, ELSEWHERE, |device| device.failures() >= 20);
+        let right = account.code(now / 30);
+        assert!(accepted(&account.try_at(&right, now, HOME)));
+        assert_eq!(account.state.devices[0].stranger_failures.count, 15);
+        assert_eq!(Throttle::Nist.wait_seconds(15, 15), 3600);
+    }
+
+    #[test]
+    fn old_typing_errors_do_not_wear_out_a_spare_device() {
+        let mut account = Account::with(&[Profile::PLAIN, Profile::PLAIN]);
+        account.state.remember(HOME);
+        let wrong = wrong_code(&account);
+        account.enter(&wrong);
+        let code = account.code(STEP);
+        assert!(accepted(&account.enter(&code)));
+        assert_eq!(account.state.devices[1].failures(), 1);
+        let tomorrow = NOW + 86_430;
+        let code = account.code(tomorrow / 30);
+        assert!(accepted(&account.try_at(&code, tomorrow, HOME)));
+        assert_eq!(account.state.devices[1].failures(), 0);
+    }
+
+    #[test]
+    fn a_password_taken_for_a_code_is_not_held_against_the_spare() {
+        let mut account = Account::with(&[Profile::PLAIN, Profile::PLAIN]);
+        let wrong = wrong_code(&account);
+        account.enter(&wrong);
+        let code = account.code(STEP);
+        let occasion = Occasion { round: Round::AfterMiss, ..recovery_occasion(Durability::Kept) };
+        assert!(accepted(&verify(
+            &account.devices,
+            &mut account.state,
+            &Typed::exactly(code),
+            occasion,
+            &account.policy
+        )));
+        assert_eq!((account.state.devices[0].failures(), account.state.devices[1].failures()), (0, 0));
     }
 
     fn wrong_near(account: &Account, now: u64) -> Code {
@@ -765,30 +907,30 @@ mod tests {
         assert_eq!(account.enter(&code), refused(Refusal::Wrong));
     }
 
+    fn booted(seconds_ago: u64) -> Durability {
+        Durability::UntilReboot { booted: Timestamp::from_unix_seconds(NOW - seconds_ago) }
+    }
+
     #[test]
     fn on_a_read_only_disk_time_codes_work_and_counter_codes_do_not() {
-        for (mut account, expected) in
-            [(Account::phone(), None), (counter_device(), Some(refused(Refusal::ReadOnly)))]
-        {
-            let occasion = Occasion {
-                now: Timestamp::from_unix_seconds(NOW),
-                source: HOME,
-                durability: Durability::UntilReboot,
-            };
-            let counter = if expected.is_none() { STEP } else { 0 };
-            let code = account.code(counter);
-            let verdict = verify(
+        let (mut phone, mut token) = (Account::phone(), counter_device());
+        let enter = |account: &mut Account, counter, durability| {
+            let typed = Typed::exactly(account.code(counter));
+            verify(
                 &account.devices,
                 &mut account.state,
-                &Typed::exactly(code),
-                occasion,
+                &typed,
+                recovery_occasion(durability),
                 &account.policy,
-            );
-            match expected {
-                None => assert!(accepted(&verdict)),
-                Some(refusal) => assert_eq!(verdict, refusal),
-            }
-        }
+            )
+        };
+        assert_eq!(enter(&mut token, 0, booted(3600)), refused(Refusal::ReadOnly));
+        assert_eq!(
+            enter(&mut phone, STEP, booted(60)),
+            refused(Refusal::ReadOnly),
+            "it may have been used before the reboot"
+        );
+        assert!(accepted(&enter(&mut phone, STEP, booted(61))));
     }
 
     #[test]
@@ -814,7 +956,7 @@ mod tests {
     }
 
     fn recovery_occasion(durability: Durability) -> Occasion {
-        Occasion { now: Timestamp::from_unix_seconds(NOW), source: HOME, durability }
+        Occasion { now: Timestamp::from_unix_seconds(NOW), source: HOME, durability, round: Round::First }
     }
 
     #[test]
@@ -838,7 +980,7 @@ mod tests {
         let mut account = Account::phone();
         account.state.devices[0].disabled = true;
         let policy = Policy::default();
-        let read_only = recovery_occasion(Durability::UntilReboot);
+        let read_only = recovery_occasion(booted(3600));
         assert_eq!(
             verify_recovery(Some(&set), Some(0), &mut account.state, read_only, &policy),
             refused(Refusal::ReadOnly)

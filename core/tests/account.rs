@@ -18,6 +18,7 @@ use std::thread;
 use mfa_core::answer::Answer;
 use mfa_core::otp::{Code, Generator, LookAhead, MovingFactor, Period, Profile};
 use mfa_core::request::{AccountStatus, PendingEnrollment, WhyNotConfirmed};
+use mfa_core::verify::Round;
 use mfa_core::{
     Caller, Error, FileStore, Policy, Refusal, Request, Response, Result, Secret, Timestamp, UserName,
     Verdict,
@@ -109,7 +110,10 @@ impl Host {
     }
 
     fn enter(&self, now: u64, user: Option<UserName>, answer: Answer) -> Result<Verdict> {
-        match self.ask_at(now, Request::Verify { user, answer, remote_host: Some("192.0.2.1".to_owned()) })? {
+        match self.ask_at(
+            now,
+            Request::Verify { user, answer, remote_host: Some("192.0.2.1".to_owned()), round: Round::First },
+        )? {
             Response::Verdict(verdict) => Ok(verdict),
             other => panic!("{other:?}"),
         }
@@ -442,10 +446,16 @@ fn an_owner_may_verify_and_look_but_not_at_others() {
         user: user.parse().ok(),
         answer: Answer::Code(phone.code(STEP)),
         remote_host: None,
+        round: Round::First,
     };
     assert!(matches!(ask(verify("bob")), Err(Error::NotAllowed)));
     assert!(matches!(
-        ask(Request::Verify { user: None, answer: Answer::Code(phone.code(STEP)), remote_host: None }),
+        ask(Request::Verify {
+            user: None,
+            answer: Answer::Code(phone.code(STEP)),
+            remote_host: None,
+            round: Round::First
+        }),
         Err(Error::NotAllowed)
     ));
     assert!(matches!(ask(Request::Status { user: "bob".parse().unwrap() }), Err(Error::NotAllowed)));
@@ -457,8 +467,8 @@ fn an_owner_may_verify_and_look_but_not_at_others() {
 fn what_the_store_creates_is_its_owners_alone() {
     let (host, _) = Host::with_alice();
     let mode = |path: &str| fs::metadata(host.path(path)).unwrap().permissions().mode() & 0o7777;
-    assert_eq!(["", "users", "users/alice", "decoy"].map(mode), [0o700; 4]);
-    assert_eq!(["users/alice/devices.toml", "users/alice/state", "decoy/state"].map(mode), [0o600; 3]);
+    assert_eq!(["", "users", "users/alice", "decoy", "decoy/0", "decoy/f"].map(mode), [0o700; 6]);
+    assert_eq!(["users/alice/devices.toml", "users/alice/state", "decoy/a/state"].map(mode), [0o600; 3]);
     assert_eq!(mode("key"), 0o400);
     assert_eq!(fs::metadata(host.path("users/alice/state")).unwrap().len(), 8192);
 }
@@ -531,7 +541,7 @@ fn missing_and_damaged_files_are_refused() {
     ];
     for (what, damage) in damages {
         let verdict = login_after(damage);
-        assert!(matches!(verdict, Err(Error::Corrupt { .. } | Error::NoStore { .. })), "{what}: {verdict:?}");
+        assert!(matches!(verdict, Err(Error::Corrupt { .. } | Error::KeyLost { .. })), "{what}: {verdict:?}");
     }
 }
 
@@ -577,7 +587,97 @@ fn a_lost_key_is_never_replaced_by_a_new_one() {
     let (host, _) = Host::with_alice();
     fs::remove_file(host.path("key")).unwrap();
     assert!(matches!(host.begin("bob", "phone", Profile::PLAIN), Err(Error::KeyLost { .. })));
+    let code = Code::from_digits(b"123456").unwrap();
+    assert!(
+        matches!(host.log_in("alice", &code), Err(Error::KeyLost { .. })),
+        "and a login says what is the matter"
+    );
     assert!(!host.path("key").exists());
+}
+
+#[test]
+fn a_key_that_was_replaced_while_nobody_was_enrolled_leaves_no_decoys_that_do_not_open() {
+    let (host, _) = Host::with_alice();
+    fs::remove_dir_all(host.path("users")).unwrap();
+    fs::remove_file(host.path("key")).unwrap();
+    let phone = host.enroll("bob");
+    assert!(refused_as(&host.log_in("nobody", &phone.code(STEP)), Refusal::NotEnrolled));
+    let text = fs::read_to_string(host.path("decoy/0/devices.toml")).unwrap();
+    host.enroll("carol");
+    assert_eq!(
+        fs::read_to_string(host.path("decoy/0/devices.toml")).unwrap(),
+        text,
+        "and they stay once they open"
+    );
+}
+
+#[test]
+fn a_confirmation_that_the_disk_refused_half_way_can_be_repeated_and_both_codes_are_used_up() {
+    let host = Host::new();
+    let pending = host.begin("alice", "phone", Profile::PLAIN).unwrap();
+    let phone = Phone::holding(pending.seed.clone(), Profile::PLAIN);
+    // A folder in the place of the new secret file: the state is written, the devices can't be.
+    fs::create_dir(host.path("users/alice/devices.toml.new")).unwrap();
+    assert!(host.confirm("alice", &pending, phone.code(STEP - 3), phone.code(STEP - 2)).is_err());
+    fs::remove_dir(host.path("users/alice/devices.toml.new")).unwrap();
+    assert!(matches!(
+        host.confirm("alice", &pending, phone.code(STEP - 1), phone.code(STEP)),
+        Ok(Response::Enrolled(_))
+    ));
+    assert!(refused_as(&host.log_in("alice", &phone.code(STEP)), Refusal::Replayed));
+    assert!(accepted(&host.log_in("alice", &phone.code(STEP + 1))));
+}
+
+#[test]
+fn a_damaged_state_is_repaired_so_that_no_used_code_works_again() {
+    for damage in [None, Some(vec![0; 8192])] {
+        let (host, phone) = Host::with_alice();
+        assert!(accepted(&host.log_in("alice", &phone.code(STEP))));
+        match damage {
+            None => fs::remove_file(host.path("users/alice/state")).unwrap(),
+            Some(bytes) => fs::write(host.path("users/alice/state"), bytes).unwrap(),
+        }
+        assert!(host.log_in("alice", &phone.code(STEP + 1)).is_err());
+        host.ask(Request::Repair { user: "alice".parse().unwrap() }).unwrap();
+        assert!(!accepted(&host.log_in("alice", &phone.code(STEP))));
+        assert!(!accepted(&host.log_in("alice", &phone.code(STEP + 1))));
+        let later = STEP + 12;
+        assert!(accepted(&host.log_in_at(later * 30, "alice", &phone.code(later))), "six minutes later");
+    }
+}
+
+#[test]
+fn repairing_puts_out_of_use_what_can_not_be_told() {
+    let host = Host::new();
+    let profile = Profile { moving_factor: MovingFactor::Counter(LookAhead::DEFAULT), ..Profile::PLAIN };
+    let token = host.enroll_as("alice", "token", profile).unwrap();
+    host.ask(Request::NewRecoveryCodes { user: "alice".parse().unwrap() }).unwrap();
+    host.ask(Request::Repair { user: "alice".parse().unwrap() }).unwrap();
+    assert!(refused_as(&host.log_in("alice", &token.code(2)), Refusal::Wrong));
+    assert_eq!(host.status("alice").unwrap().recovery_codes_left, None);
+    assert!(matches!(host.ask(Request::Repair { user: "bob".parse().unwrap() }), Err(Error::NotEnrolled)));
+}
+
+#[test]
+fn a_folder_that_took_anothers_place_while_a_login_waited_is_the_one_that_counts() {
+    let (host, phone) = Host::with_alice();
+    let held = fs::File::open(host.path("users/alice")).unwrap();
+    held.lock().unwrap();
+    thread::scope(|scope| {
+        let login = scope.spawn(|| host.log_in("alice", &phone.code(STEP)));
+        thread::sleep(std::time::Duration::from_millis(50));
+        let copy = std::process::Command::new("cp")
+            .arg("-a")
+            .arg(host.path("users/alice"))
+            .arg(host.path("copy"))
+            .status();
+        assert!(copy.unwrap().success());
+        fs::rename(host.path("users/alice"), host.path("old")).unwrap();
+        fs::rename(host.path("copy"), host.path("users/alice")).unwrap();
+        drop(held);
+        assert!(accepted(&login.join().unwrap()));
+    });
+    assert!(refused_as(&host.log_in("alice", &phone.code(STEP)), Refusal::Replayed));
 }
 
 #[test]

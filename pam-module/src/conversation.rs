@@ -19,6 +19,9 @@ pub(crate) trait Host {
     /// PAM_RHOST.
     fn remote_host(&self) -> Option<Vec<u8>>;
 
+    /// PAM_RUSER: who asks, where that is somebody else, as in su.
+    fn asking_user(&self) -> Option<Vec<u8>>;
+
     /// PAM_TTY.
     fn terminal(&self) -> Option<Vec<u8>>;
 
@@ -34,8 +37,9 @@ pub(crate) trait Host {
     /// Shows a prompt and waits for the answer, as long as it takes.
     fn ask(&mut self, prompt: &str, echo: crate::options::Echo) -> Result<AnswerBytes, ConversationFailed>;
 
-    /// Shows a sentence, where the program wants any (PAM_SILENT). If it can't be shown, that changes nothing.
-    fn tell(&mut self, text: &str);
+    /// Shows a sentence when the whole stack has succeeded: before that it would tell a thief of the code that it was right. If it can't
+    /// be shown, that changes nothing.
+    fn tell_after_success(&mut self, text: &str);
 
     /// Asks PAM to pause before the program learns of the refusal. Never sleeps.
     fn delay_after_refusal(&mut self, pause: std::time::Duration);

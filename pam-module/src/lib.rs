@@ -20,11 +20,13 @@ mod outcome;
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use mfa_core::secret::wipe_stack;
 use pam::constants::{PamFlag, PamResultCode};
 use pam::module::{PamHandle, PamHooks};
 
 use crate::libpam::Pam;
-use crate::outcome::Outcome;
+use crate::options::Delay;
+use crate::outcome::{Outcome, Reason};
 
 struct Module;
 
@@ -36,15 +38,20 @@ impl PamHooks for Module {
         let mut pam = Pam::new(handle, flags);
         // pam-bindings catches a panic too; this one also says so in the log.
         let outcome = catch_unwind(AssertUnwindSafe(|| login::authenticate(&mut pam, &arguments)));
-        outcome.unwrap_or(Outcome::InternalError).finish(&mut pam)
+        let outcome = outcome.unwrap_or(Outcome::refused(Reason::InternalError, Delay::OnRefusal));
+        wipe_stack();
+        outcome.finish(&mut pam)
     }
 
     /// Always success: this runs on a stack that may never have authenticated (sshd), where IGNORE denies (pam_sm_setcred(3)).
-    fn sm_setcred(_: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
+    fn sm_setcred(handle: &mut PamHandle, _: Vec<&CStr>, flags: PamFlag) -> PamResultCode {
+        Pam::new(handle, flags).tell_what_waited();
         PamResultCode::PAM_SUCCESS
     }
 
-    fn acct_mgmt(_: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
+    /// Runs when the whole `auth` stack has succeeded, in sshd in the same process: the place to tell a person something.
+    fn acct_mgmt(handle: &mut PamHandle, _: Vec<&CStr>, flags: PamFlag) -> PamResultCode {
+        Pam::new(handle, flags).tell_what_waited();
         PamResultCode::PAM_IGNORE
     }
 

@@ -1,12 +1,13 @@
 //! The host program, reached through libpam: pam-bindings where it goes, and the few calls that it lacks.
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::time::Duration;
 
 use mfa_core::audit::Event;
 use pam::constants::{PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON, PAM_SILENT, PAM_TEXT_INFO, PamFlag};
 use pam::conv::Conv;
-use pam::items::{AuthTok, RHost, Service, Tty, User};
+use pam::items::{AuthTok, RHost, RUser, Service, Tty, User};
 use pam::module::PamHandle;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -27,6 +28,12 @@ unsafe extern "C" {
     fn pam_syslog(handle: *const PamHandle, priority: c_int, format: *const c_char, ...);
 }
 
+/// The name of this module's data in PAM.
+const WAITING: &str = "pam_mfa_waiting";
+
+/// A sentence that waits for the whole stack to succeed.
+struct Waiting(Cell<Option<String>>);
+
 /// One call of PAM to this module.
 pub(crate) struct Pam<'a> {
     handle: &'a mut PamHandle,
@@ -45,6 +52,17 @@ impl<'a> Pam<'a> {
             let handle: *const PamHandle = self.handle;
             let value = pam_getenv(handle.cast_mut(), name.as_ptr());
             (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes().to_vec())
+        }
+    }
+
+    /// Shows what a login left to be told, once, where the program wants to show anything (PAM_SILENT).
+    pub(crate) fn tell_what_waited(&self) {
+        // SAFETY: this name is set in one place, `tell_after_success`, and with this type.
+        let waiting = unsafe { self.handle.get_data::<Waiting>(WAITING) };
+        if let Ok(Some(text)) = waiting.map(|Waiting(text)| text.take())
+            && self.flags & PAM_SILENT == 0
+        {
+            let _ = self.send(PAM_TEXT_INFO, &text);
         }
     }
 
@@ -73,6 +91,10 @@ impl Host for Pam<'_> {
 
     fn remote_host(&self) -> Option<Vec<u8>> {
         self.handle.get_item::<RHost<'_>>().ok().flatten().map(|item| item.to_bytes().to_vec())
+    }
+
+    fn asking_user(&self) -> Option<Vec<u8>> {
+        self.handle.get_item::<RUser<'_>>().ok().flatten().map(|item| item.to_bytes().to_vec())
     }
 
     fn terminal(&self) -> Option<Vec<u8>> {
@@ -113,11 +135,10 @@ impl Host for Pam<'_> {
         self.send(style, prompt)?.ok_or(ConversationFailed)
     }
 
-    fn tell(&mut self, text: &str) {
-        if self.flags & PAM_SILENT == 0 {
-            // A program that can't show it has let the person in all the same.
-            let _ = self.send(PAM_TEXT_INFO, text);
-        }
+    fn tell_after_success(&mut self, text: &str) {
+        let waiting = Box::new(Waiting(Cell::new(Some(text.to_owned()))));
+        // If PAM has no memory for it, the sentence is lost and nothing else.
+        let _ = self.handle.set_data(WAITING, waiting);
     }
 
     fn delay_after_refusal(&mut self, pause: Duration) {

@@ -5,10 +5,10 @@ use std::ffi::CStr;
 use mfa_core::answer::Answer;
 use mfa_core::audit::Event;
 use mfa_core::request::{Caller, Request, Response};
-use mfa_core::verify::{Factor, Typed};
-use mfa_core::{FileStore, Policy, Timestamp, UserName, Verdict};
+use mfa_core::verify::{Factor, Round, Typed};
+use mfa_core::{FileStore, Policy, Refusal, Timestamp, UserName, Verdict};
 
-use crate::conversation::{AnswerBytes, ConversationFailed, Host};
+use crate::conversation::{AnswerBytes, ConversationFailed, Host, Priority};
 use crate::options::{Debug, Delay, Echo, FirstPass, ForwardPass, Options};
 use crate::outcome::{Outcome, Reason};
 
@@ -31,23 +31,26 @@ pub(crate) fn authenticate(host: &mut impl Host, arguments: &[&CStr]) -> Outcome
 
 fn decide(host: &mut impl Host, options: &Options) -> Result<Factor, Reason> {
     let user = host.user().map_err(|ConversationFailed| Reason::ConversationFailed)?;
-    let login = Login {
+    let mut login = Login {
         // A name that can't be anybody's goes through the same work as one that is nobody's.
         user: UserName::from_bytes(&user).ok(),
-        remote_host: host
-            .remote_host()
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .filter(|host| !host.is_empty()),
+        origin: origin(host),
         policy: Policy::read(&options.policy).map_err(|error| Reason::Misconfigured(error.to_string()))?,
         store: options.store.as_ref().map_or_else(FileStore::system, FileStore::at),
+        round: Round::First,
     };
-    if let Some(answer) = first_pass(host, options) {
-        let decided = login.decide_on_password_and_code(host, &answer, options);
-        if decided.is_ok() || options.first_pass == FirstPass::Use {
-            return decided;
+    match (options.first_pass, host.first_pass()) {
+        (FirstPass::Ask, _) | (FirstPass::Try, None) => {}
+        (FirstPass::Use, None) => return Err(Reason::NotACode),
+        (FirstPass::Use, Some(password)) => {
+            return login.decide_on_password_and_code(host, &password, options);
         }
-    } else if options.first_pass == FirstPass::Use {
-        return Err(Reason::NotACode);
+        (FirstPass::Try, Some(password)) => match login.decide_on_password_and_code(host, &password, options)
+        {
+            Ok(factor) => return Ok(factor),
+            Err(Reason::Refusal(Refusal::Wrong)) => login.round = Round::AfterMiss,
+            Err(_) => {}
+        },
     }
     // Ask before anything is locked: a person may take a minute to answer.
     let prompt = options.prompt.as_deref();
@@ -59,12 +62,14 @@ fn decide(host: &mut impl Host, options: &Options) -> Result<Factor, Reason> {
     login.decide_on_code(host, &answer, options)
 }
 
-/// The password that the stack has already, where an option says that a code stands at its end.
-fn first_pass(host: &impl Host, options: &Options) -> Option<AnswerBytes> {
-    match options.first_pass {
-        FirstPass::Ask => None,
-        FirstPass::Try => host.first_pass().filter(|password| Combined::read(password).is_some()),
-        FirstPass::Use => host.first_pass(),
+/// Where the login comes from: an address, or, on this host, through which program and on whose behalf.
+fn origin(host: &impl Host) -> String {
+    let text = |bytes: Option<Vec<u8>>| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
+    let remote_host = text(host.remote_host());
+    if remote_host.is_empty() {
+        format!("local {} {}", text(host.service()), text(host.asking_user()))
+    } else {
+        remote_host
     }
 }
 
@@ -76,12 +81,13 @@ fn ask(host: &mut impl Host, prompt: &str, echo: Echo) -> Result<AnswerBytes, Re
 /// Who logs in, from where, by which rules.
 struct Login {
     user: Option<UserName>,
-    remote_host: Option<String>,
+    origin: String,
     policy: Policy,
     store: FileStore,
+    round: Round,
 }
 
-/// An answer of so many bytes or more could be a recovery code, and costs a slow hash whatever it is.
+/// An answer of so many bytes or more could be a recovery code.
 const RECOVERY_CODE_BYTES: usize = 16;
 
 impl Login {
@@ -91,19 +97,7 @@ impl Login {
         typed: &AnswerBytes,
         options: &Options,
     ) -> Result<Factor, Reason> {
-        if is_sshds_junk(typed) {
-            return Err(self.refuse_with_the_same_work(typed, Reason::BlockedBySshd));
-        }
-        let Some(answer) = Answer::parse(typed) else {
-            return Err(self.refuse_with_the_same_work(typed, Reason::NotACode));
-        };
-        debug(host, options, &answer);
-        let slow = typed.len() >= RECOVERY_CODE_BYTES && !matches!(answer, Answer::Recovery(_));
-        let verdict = self.verify(self.user.clone(), answer);
-        if slow {
-            self.spend_a_slow_hash();
-        }
-        accepted(verdict?)
+        accepted(self.verdict(host, typed, Answer::parse(typed), options)?)
     }
 
     fn decide_on_password_and_code(
@@ -112,30 +106,55 @@ impl Login {
         typed: &AnswerBytes,
         options: &Options,
     ) -> Result<Factor, Reason> {
-        if is_sshds_junk(typed) {
-            return Err(self.refuse_with_the_same_work(typed, Reason::BlockedBySshd));
-        }
-        let Some(Combined { answer, code_bytes }) = Combined::read(typed) else {
-            return Err(self.refuse_with_the_same_work(typed, Reason::NotACode));
-        };
-        debug(host, options, &answer);
-        let verdict = self.verify(self.user.clone(), answer)?;
+        let combined = Combined::read(typed);
+        let code_bytes = combined.as_ref().map_or(0, |combined| combined.code_bytes);
+        let verdict = self.verdict(host, typed, combined.map(|combined| combined.answer), options);
         if options.forward_pass == ForwardPass::Yes {
             let code_bytes = match &verdict {
-                Verdict::Accept(Factor::Device { digits, .. }) => usize::from(digits.count()),
-                Verdict::Accept(Factor::Recovery { .. }) | Verdict::Refuse(_) => code_bytes,
+                Ok(Verdict::Accept(Factor::Device { digits, .. })) => usize::from(digits.count()),
+                Ok(Verdict::Accept(Factor::Recovery { .. }) | Verdict::Refuse(_)) | Err(_) => code_bytes,
             };
             let password = typed.get(..typed.len().saturating_sub(code_bytes)).unwrap_or_default();
-            // Also when refused: the next module must not ask for a password and so tell that the code was wrong.
+            // Also when refused: the next module must not ask for a password and so tell what was wrong with the answer.
             if !password.is_empty() {
                 host.set_password(password).map_err(|ConversationFailed| Reason::ConversationFailed)?;
             }
         }
-        accepted(verdict)
+        accepted(verdict?)
+    }
+
+    /// Decides on an answer, `answer` being what it was recognised as.
+    ///
+    /// Whoever the user is and whatever was typed, the work is that of one code on one account, and from [`RECOVERY_CODE_BYTES`] on that
+    /// of a recovery code as well: the time tells nothing but the length of what was typed.
+    fn verdict(
+        &self,
+        host: &mut impl Host,
+        typed: &AnswerBytes,
+        answer: Option<Answer>,
+        options: &Options,
+    ) -> Result<Verdict, Reason> {
+        let junk = is_sshds_junk(typed);
+        let answer = answer.filter(|_| !junk);
+        debug(host, options, answer.as_ref());
+        let is_recovery = matches!(answer, Some(Answer::Recovery(_)));
+        let verdict = if let Some(answer) = answer {
+            self.verify(self.user.clone(), answer)
+        } else {
+            self.spend_the_work_of(b"000000");
+            Err(if junk { Reason::BlockedBySshd } else { Reason::NotACode })
+        };
+        if is_recovery {
+            self.spend_the_work_of(b"000000");
+        } else if typed.len() >= RECOVERY_CODE_BYTES {
+            self.spend_the_work_of(b"AAAAAAAAAAAAAAAA");
+        }
+        verdict
     }
 
     fn verify(&self, user: Option<UserName>, answer: Answer) -> Result<Verdict, Reason> {
-        let request = Request::Verify { user, answer, remote_host: self.remote_host.clone() };
+        let request =
+            Request::Verify { user, answer, remote_host: Some(self.origin.clone()), round: self.round };
         match mfa_core::answer(request, &Caller::Privileged, &self.store, &self.policy, Timestamp::now()) {
             Ok(Response::Verdict(verdict)) => Ok(verdict),
             Ok(
@@ -150,19 +169,9 @@ impl Login {
         }
     }
 
-    /// Refuses, after the work that an answer of this length costs on any account, so that the time tells nothing.
-    fn refuse_with_the_same_work(&self, typed: &AnswerBytes, reason: Reason) -> Reason {
-        if typed.len() >= RECOVERY_CODE_BYTES {
-            self.spend_a_slow_hash();
-        } else if let Some(stand_in) = Answer::parse(b"000000") {
-            // Whatever nobody's account answers, the answer is no.
-            let _ = self.verify(None, stand_in);
-        }
-        reason
-    }
-
-    fn spend_a_slow_hash(&self) {
-        if let Some(stand_in) = Answer::parse(b"AAAAAAAAAAAAAAAA") {
+    /// Verifies `stand_in` on nobody's account; whatever comes of it is forgotten.
+    fn spend_the_work_of(&self, stand_in: &[u8]) {
+        if let Some(stand_in) = Answer::parse(stand_in) {
             let _ = self.verify(None, stand_in);
         }
     }
@@ -207,29 +216,28 @@ fn is_sshds_junk(typed: &[u8]) -> bool {
     !typed.is_empty() && typed.iter().eq(JUNK.iter().cycle().take(typed.len()))
 }
 
-fn debug(host: &mut impl Host, options: &Options, answer: &Answer) {
+fn debug(host: &mut impl Host, options: &Options, answer: Option<&Answer>) {
     if options.debug == Debug::On {
         // The kind of the answer, never the answer.
         let kind = match answer {
-            Answer::Code(code) => format!("a code of {} digits", code.digits()),
-            Answer::Recovery(_) => "a recovery code".to_owned(),
-            Answer::Tails(_) => "a password with a code".to_owned(),
+            None => "nothing of ours".to_owned(),
+            Some(Answer::Code(code)) => format!("a code of {} digits", code.digits()),
+            Some(Answer::Recovery(_)) => "a recovery code".to_owned(),
+            Some(Answer::Tails(_)) => "a password with a code".to_owned(),
         };
         let store =
             options.store.as_ref().map_or_else(|| "default".to_owned(), |path| path.display().to_string());
-        let event = Event::new("debug")
-            .with("answer", kind)
-            .with("store", store)
-            .with("policy", options.policy.display().to_string());
-        host.log(crate::conversation::Priority::Debug, &event);
+        let policy = options.policy.display().to_string();
+        let event = Event::new("debug").with("answer", kind).with("store", store).with("policy", policy);
+        host.log(Priority::Debug, &event);
     }
 }
 
-/// A recovery code is spent: say how many are left, and warn when they run out. Only after success, when nobody can learn from it.
+/// A recovery code is spent: say how many are left, and warn when they run out.
 fn tell_what_is_left(host: &mut impl Host, factor: &Factor) {
     if let Factor::Recovery { left } = factor {
         let warning = if *left <= 3 { " Make new ones soon: mfa-enroll recovery-codes" } else { "" };
-        host.tell(&format!("Recovery code accepted. {left} left.{warning}"));
+        host.tell_after_success(&format!("Recovery code accepted. {left} left.{warning}"));
     }
 }
 
@@ -239,14 +247,12 @@ mod tests {
     use std::ffi::CString;
     use std::time::Duration;
 
-    use mfa_core::Refusal;
     use mfa_core::otp::{Code, Generator, Profile};
     use mfa_core::recovery::RecoveryCode;
     use pam::constants::PamResultCode;
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::conversation::Priority;
 
     /// A program that answers from a list and remembers what it was shown.
     #[derive(Default)]
@@ -289,6 +295,9 @@ mod tests {
         fn remote_host(&self) -> Option<Vec<u8>> {
             Some(b"192.0.2.1".to_vec())
         }
+        fn asking_user(&self) -> Option<Vec<u8>> {
+            None
+        }
         fn terminal(&self) -> Option<Vec<u8>> {
             None
         }
@@ -306,7 +315,7 @@ mod tests {
             self.prompts.push((prompt.to_owned(), echo));
             self.answers.pop_front().unwrap_or(Err(ConversationFailed)).map(Zeroizing::new)
         }
-        fn tell(&mut self, text: &str) {
+        fn tell_after_success(&mut self, text: &str) {
             self.told.push(text.to_owned());
         }
         fn delay_after_refusal(&mut self, _: Duration) {
@@ -403,7 +412,9 @@ mod tests {
         for answer in ["hunter2", "correct horse battery staple", &huge] {
             let mut host = Fake::user("alice").answering(answer);
             assert_eq!(alice.log_in(&mut host, &["debug"]), PamResultCode::PAM_AUTH_ERR);
-            assert_eq!(host.lines, ["refused reason=not-a-code user=alice service=test rhost=192.0.2.1"]);
+            let expected = "refused reason=not-a-code user=alice service=test rhost=192.0.2.1";
+            assert_eq!(host.lines.last().unwrap(), expected);
+            assert!(host.lines.iter().all(|line| !line.contains(answer)));
         }
         for _ in 0..5 {
             alice.log_in(&mut Fake::user("alice").answering("hunter2"), &[]);
@@ -444,7 +455,7 @@ mod tests {
         assert_eq!(alice.log_in(&mut host, &[]), PamResultCode::PAM_SUCCESS);
         assert_eq!(host.told, ["Recovery code accepted. 9 left."]);
         assert!(
-            host.lines[0].starts_with("accepted device=\"recovery code\" left=9 user=alice"),
+            host.lines[0].starts_with("accepted factor=recovery-code left=9 user=alice"),
             "{:?}",
             host.lines
         );
@@ -467,9 +478,16 @@ mod tests {
         let mut host = Fake::user("alice").answering(recovery);
         assert_eq!(alice.log_in(&mut host, &["forward_pass"]), PamResultCode::PAM_SUCCESS);
         assert_eq!(host.password.as_deref(), Some(&b"pass12"[..]));
-        let mut host = Fake::user("alice").answering("password without a code");
-        assert_eq!(alice.log_in(&mut host, &["forward_pass"]), PamResultCode::PAM_AUTH_ERR);
-        assert_eq!(host.password, None);
+        let junk: Vec<u8> = b"\x08\n\r\x7fINCORRECT".iter().copied().cycle().take(12).collect();
+        for answer in [&b"password without a code"[..], &junk] {
+            let mut host = Fake::user("alice").answering(answer);
+            assert_eq!(alice.log_in(&mut host, &["forward_pass"]), PamResultCode::PAM_AUTH_ERR);
+            assert_eq!(
+                host.password.as_deref(),
+                Some(answer),
+                "unknown users must not be asked twice where others are asked once"
+            );
+        }
     }
 
     #[test]
@@ -557,6 +575,5 @@ mod tests {
             let code = Outcome::refused(reason, Delay::None).finish(&mut host);
             assert!(code != PamResultCode::PAM_SUCCESS && code != PamResultCode::PAM_IGNORE, "{what}");
         }
-        assert_ne!(Outcome::InternalError.finish(&mut host), PamResultCode::PAM_SUCCESS);
     }
 }

@@ -14,12 +14,7 @@ use crate::options::Delay;
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Accepted(Factor),
-    Refused {
-        reason: Reason,
-        delay: Delay,
-    },
-    /// The code panicked.
-    InternalError,
+    Refused { reason: Reason, delay: Delay },
 }
 
 /// Why not. For the log, never for the prompt.
@@ -39,7 +34,7 @@ pub(crate) enum Reason {
     Unavailable(Error),
     /// A bad option or policy.
     Misconfigured(String),
-    /// The code contradicted itself.
+    /// The code panicked, or contradicted itself.
     InternalError,
 }
 
@@ -74,13 +69,12 @@ impl Outcome {
                 Reason::Unavailable(_) | Reason::InternalError => PamResultCode::PAM_AUTHINFO_UNAVAIL,
                 Reason::Misconfigured(_) => PamResultCode::PAM_SERVICE_ERR,
             },
-            Self::InternalError => PamResultCode::PAM_AUTHINFO_UNAVAIL,
         }
     }
 
     fn wants_pause(&self) -> bool {
         match self {
-            Self::Accepted(_) | Self::InternalError | Self::Refused { delay: Delay::None, .. } => false,
+            Self::Accepted(_) | Self::Refused { delay: Delay::None, .. } => false,
             Self::Refused { reason, delay: Delay::OnRefusal } => match reason {
                 // Nothing was guessed.
                 Reason::Cancelled | Reason::ConversationFailed => false,
@@ -97,16 +91,7 @@ impl Outcome {
     fn event(&self) -> (Priority, Event) {
         let refused = |reason: &'static str| Event::new("refused").with("reason", reason);
         match self {
-            Self::Accepted(factor) => {
-                let event = Verdict::Accept(factor.clone()).event();
-                (
-                    Priority::Info,
-                    match factor {
-                        Factor::Recovery { left } => event.with("left", left.to_string()),
-                        Factor::Device { .. } => event,
-                    },
-                )
-            }
+            Self::Accepted(factor) => (Priority::Info, Verdict::Accept(factor.clone()).event()),
             Self::Refused { reason, .. } => match reason {
                 Reason::Refusal(refusal) => (Priority::Notice, Verdict::Refuse(*refusal).event()),
                 Reason::NotACode => (Priority::Notice, refused("not-a-code")),
@@ -120,7 +105,6 @@ impl Outcome {
                     (Priority::Alert, refused("unavailable").with("error", "internal error"))
                 }
             },
-            Self::InternalError => (Priority::Alert, refused("unavailable").with("error", "internal error")),
         }
     }
 }

@@ -27,7 +27,8 @@ pub trait Store {
 
     /// Reads an account's record, lets `decide` change it, and makes the change durable, all before anybody else can read it.
     ///
-    /// If `decide` fails, or this fails, nothing has changed. When it returns, what `decide` did is on disk.
+    /// When it returns, what `decide` did is on disk. If `decide` fails nothing has changed; if the disk fails, floors may have risen
+    /// but nothing else is different, and the same update may be tried again.
     ///
     /// # Errors
     /// [`crate::Error::NotEnrolled`] from [`Access::Login`] to an account without a device, before `decide` runs; what `decide`
@@ -48,8 +49,9 @@ pub trait Store {
 pub enum Account<'a> {
     /// A person's.
     User(&'a UserName),
-    /// Nobody's: what a login of an account without devices is checked against, so that it takes the same work.
-    Decoy,
+    /// Nobody's: what a login of an account without devices is checked against, so that it takes the same work. There are several;
+    /// the name that was tried chooses one, so that many names at once do not queue up where accounts of their own would not.
+    Decoy(Shard),
 }
 
 /// What an update may do.
@@ -59,6 +61,33 @@ pub enum Access {
     Login,
     /// Changes anything; creates the account if need be.
     Change,
+    /// As [`Access::Change`], and takes a missing or damaged state for an empty one.
+    Repair,
+}
+
+/// Which of the decoy accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard(u8);
+
+impl Shard {
+    /// How many there are.
+    pub const COUNT: u8 = 16;
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..Self::COUNT).map(Self)
+    }
+
+    /// The one for a name, chosen by a keyed hash so that a stranger can't know which names share one.
+    pub fn of(tag: [u8; 8]) -> Self {
+        let [first, ..] = tag;
+        Self(first % Self::COUNT)
+    }
+
+    /// Its folder's name.
+    pub(crate) fn name(self) -> String {
+        format!("{:x}", self.0)
+    }
 }
 
 /// All that is kept of one account.
