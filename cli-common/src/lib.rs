@@ -1,0 +1,29 @@
+//! What `mfa-enroll` and `mfa-admin` share.
+//!
+//! ```text
+//!  --store DIR ──> Session ── Request ──> mfa_core::answer()
+//!                     │
+//!       what was asked, or Failure (sentence, cure, exit code)
+//!                     │
+//!                  Output ──> standard output, standard error       log ──> AUTHPRIV
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod failure;
+mod log;
+mod output;
+mod report;
+mod session;
+
+pub use failure::{Ending, Failure};
+pub use output::{Charset, Format, Output, wrapped};
+pub use report::{AccountReport, counted, kind, profile_text, recovery_sentence, since, standing};
+pub use session::{Place, Program, Session, shell_word};
+
+/// Keeps this process out of core dumps and away from debuggers of other users' making: it holds seeds for a while.
+///
+/// It is a second fence only, so a kernel that refuses is no reason to stop.
+pub fn keep_out_of_core_dumps() {
+    let _ = nix::sys::prctl::set_dumpable(false);
+}
