@@ -1,0 +1,179 @@
+//! What the person sees: one prompt, the same for everybody.
+
+use std::fs;
+
+use mfa_test_harness::libpam::SILENT;
+use mfa_test_harness::{Answer, Call, Item, Message, PamCode, Style};
+
+use crate::{alice, alice_with_recovery_codes, assert_let_in, assert_refused};
+
+fn prompt(style: Style, text: &str) -> Vec<Message> {
+    vec![Message { style, text: text.as_bytes().to_vec() }]
+}
+
+#[test]
+fn the_prompt_comes_once_and_what_is_typed_is_shown() {
+    let (store, alice) = alice();
+    let login = alice.login(&store).types(alice.code(alice.now)).run();
+    assert_let_in(&login);
+    assert_eq!(login.messages, prompt(Style::PromptEchoOn, "Verification code: "));
+}
+
+#[test]
+fn echo_off_hides_what_is_typed_and_echo_on_is_the_default() {
+    let (store, alice) = alice();
+    for (options, style) in [("echo=off", Style::PromptEchoOff), ("echo=on", Style::PromptEchoOn)] {
+        let login = alice.login_through(&store.stack_with(options)).types("").run();
+        assert_eq!(login.messages, prompt(style, "Verification code: "), "{options}");
+    }
+}
+
+#[test]
+fn the_prompt_can_be_worded() {
+    let (store, alice) = alice();
+    for (option, text) in [
+        ("prompt=Code:", "Code:"),
+        ("[prompt=One-time code, please: ]", "One-time code, please: "),
+        ("[prompt=Kod jednorazowy (żółty): ]", "Kod jednorazowy (żółty): "),
+        ("[prompt=100%s %n: ]", "100%s %n: "),
+    ] {
+        let login = alice.login_through(&store.stack_with(option)).types("").run();
+        assert_eq!(login.messages, prompt(Style::PromptEchoOn, text), "{option}");
+    }
+}
+
+#[test]
+fn nobody_can_tell_from_the_talk_who_is_enrolled_or_locked_out() {
+    let (store, alice) = alice();
+    // `root` exists on every machine, `nosuchuser` on none; neither has a device.
+    let mut talks = Vec::new();
+    for user in ["alice", "root", "nosuchuser"] {
+        let login = alice.login(&store).user(user).types("000000").run();
+        talks.push((user, login.messages.clone(), login.result(), login.delay_asked));
+    }
+    for attempt in 0..10 {
+        alice.login(&store).types(alice.wrong_code(alice.now, attempt)).run();
+    }
+    let login = alice.login(&store).types(alice.wrong_code(alice.now, 20)).run();
+    assert_refused(&login, PamCode::AUTH_ERR, "throttled");
+    talks.push(("throttled", login.messages.clone(), login.result(), login.delay_asked));
+
+    let policy = store.beside("stig.toml");
+    fs::write(&policy, "throttle = \"stig\"\n").unwrap();
+    let stig = store.stack_with(&format!("policy={}", policy.display()));
+    let far = alice.at(alice.now + 100_000);
+    for attempt in 0..4 {
+        alice
+            .login_through(&stig)
+            .at(far + u64::from(attempt) * 7200)
+            .types(alice.wrong_code(alice.now + 100_000, attempt))
+            .run();
+    }
+    let login = alice.login_through(&stig).at(far + 50_000).types("000000").run();
+    assert_refused(&login, PamCode::AUTH_ERR, "disabled");
+    talks.push(("disabled", login.messages.clone(), login.result(), login.delay_asked));
+
+    let ((_, messages, result, delay), others) = talks.split_first().unwrap();
+    assert_eq!(*result, PamCode::AUTH_ERR);
+    assert_eq!(*messages, prompt(Style::PromptEchoOn, "Verification code: "));
+    for (who, their_messages, their_result, their_delay) in others {
+        assert_eq!((their_messages, their_result), (messages, result), "{who}");
+        assert!(!delay.is_zero() && !their_delay.is_zero(), "{who}: {delay:?} {their_delay:?}");
+    }
+}
+
+#[test]
+fn the_names_of_strangers_leave_nothing_in_the_store() {
+    let (store, alice) = alice();
+    // The first one may set up the record that they all are measured against.
+    alice.login(&store).user("stranger0").types("000000").run();
+    let names = |store: &mfa_test_harness::Store| -> Vec<_> {
+        store.content().into_iter().map(|(path, content)| (path, content.len())).collect()
+    };
+    let before = names(&store);
+    for number in 1..20 {
+        let login = alice.login(&store).user(format!("stranger{number}")).types("000000").run();
+        assert_refused(&login, PamCode::AUTH_ERR, "not-enrolled");
+    }
+    assert_eq!(names(&store), before);
+}
+
+#[test]
+fn after_a_recovery_code_the_person_is_told_how_many_are_left() {
+    let (store, alice) = alice();
+    for (code, left) in alice.recovery_codes.iter().zip((0..10).rev()) {
+        let login = alice.login(&store).types(code).run();
+        assert_let_in(&login);
+        let notices = login.notices();
+        let [notice] = notices.as_slice() else { panic!("one notice, not {notices:?}") };
+        assert!(
+            notice.contains(&left.to_string()) || (left == 0 && notice.contains("last")),
+            "{left}: {notice}"
+        );
+    }
+}
+
+#[test]
+fn a_silent_login_says_nothing_but_the_prompt() {
+    let (store, alice) = alice_with_recovery_codes();
+    let code = alice.recovery_codes.first().unwrap();
+    let login = alice.login(&store).calls_with(Call::Authenticate, SILENT).types(code).run();
+    assert_let_in(&login);
+    assert_eq!(login.messages, prompt(Style::PromptEchoOn, "Verification code: "));
+}
+
+#[test]
+fn a_refusal_says_nothing_to_the_person() {
+    let (store, alice) = alice();
+    let code = alice.code(alice.now);
+    assert_let_in(&alice.login(&store).types(&code).run());
+    let unlucky =
+        [code, alice.wrong_code(alice.now, 0), "no code".to_owned(), "AAAA-BBBB-CCCC-DDDD".to_owned()];
+    for typed in unlucky {
+        let login = alice.login(&store).types(&typed).run();
+        assert_eq!(login.result(), PamCode::AUTH_ERR);
+        assert_eq!(login.notices(), Vec::<String>::new(), "{typed}");
+    }
+}
+
+#[test]
+fn a_refusal_asks_libpam_to_wait_and_an_accepted_login_does_not() {
+    let (store, alice) = alice();
+    let refused = alice.login(&store).types(alice.wrong_code(alice.now, 0)).run();
+    assert!(!refused.delay_asked.is_zero(), "{refused:#?}");
+    let nodelay =
+        alice.login_through(&store.stack_with("nodelay")).types(alice.wrong_code(alice.now, 1)).run();
+    assert_refused(&nodelay, PamCode::AUTH_ERR, "wrong");
+    assert!(nodelay.delay_asked.is_zero(), "{nodelay:#?}");
+    // A wait that is asked for is only made use of after a failure; libpam calls back with 0 or not at all.
+    let accepted = alice.login(&store).types(alice.code(alice.now)).run();
+    assert_let_in(&accepted);
+    assert!(accepted.delay_asked.is_zero(), "{accepted:#?}");
+}
+
+#[test]
+fn without_a_user_name_the_module_asks_for_it_as_every_module_does() {
+    let (store, alice) = alice();
+    let login = mfa_test_harness::Login::new(&store.stack())
+        .at(alice.at(alice.now))
+        .types("alice")
+        .types(alice.code(alice.now))
+        .run();
+    assert_let_in(&login);
+    assert_eq!(login.prompts(), ["login:", "Verification code: "]);
+}
+
+#[test]
+fn the_prompt_does_not_depend_on_where_the_login_comes_from() {
+    let (store, alice) = alice();
+    for host in ["192.0.2.1", "2001:db8::1", "host.example.com", "evil\u{1b}[2J", "a b reason=accepted", ""] {
+        let login = alice
+            .login(&store)
+            .from(host)
+            .item(Item::Terminal, "ssh")
+            .answers(Answer::Text(b"".to_vec()))
+            .run();
+        assert_eq!(login.messages, prompt(Style::PromptEchoOn, "Verification code: "), "{host}");
+        assert_refused(&login, PamCode::AUTH_ERR, "cancelled");
+    }
+}
