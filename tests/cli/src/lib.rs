@@ -1,0 +1,57 @@
+//! Runs the built `mfa-enroll` and `mfa-admin`: through a pipe ([`pipe`]) and on a terminal ([`terminal`]), and looks at their QR codes
+//! with `zbarimg` ([`picture`]).
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    clippy::arithmetic_side_effects,
+    reason = "a panic of a test's helper is the failure report of the test"
+)]
+
+pub mod picture;
+pub mod pipe;
+pub mod terminal;
+
+use std::process::Command;
+
+use mfa_test_harness::{Store, account, artifacts};
+
+pub use pipe::{Dialogue, Ran, run};
+pub use terminal::Terminal;
+
+/// `mfa-enroll --store STORE --user USER`, to be completed, in a UTF-8 locale.
+pub fn mfa_enroll(store: &Store, user: &str) -> Command {
+    in_locale(account::mfa_enroll(store, user), "C.UTF-8")
+}
+
+/// `mfa-admin --store STORE`, to be completed.
+pub fn mfa_admin(store: &Store) -> Command {
+    let path = artifacts::folder().join("mfa-admin");
+    assert!(path.exists(), "{} is missing\nhint: make test-fast builds it", path.display());
+    let mut command = Command::new(path);
+    command.arg("--store").arg(store.path());
+    in_locale(command, "C.UTF-8")
+}
+
+/// The same command in a locale, and with nothing else in its environment that changes what it prints.
+pub fn in_locale(mut command: Command, locale: &str) -> Command {
+    for name in ["LC_ALL", "LC_CTYPE", "NO_COLOR", "SUDO_USER"] {
+        command.env_remove(name);
+    }
+    command.env("LANG", locale).env("TERM", "xterm-256color");
+    command
+}
+
+/// The same command started by another one, such as `setpriv ..`, in the same environment.
+pub fn within(mut outer: Command, inner: &Command) -> Command {
+    outer.arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
+}
