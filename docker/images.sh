@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Builds the image pam-mfa-KIND:RELEASE, `images.sh test|demo RELEASE...` (default: test bookworm trixie), from the
+# Dockerfile here and what artifacts.sh has built.
+source "$(dirname "$0")/lib.sh"
+
+main() {
+    local kind=${1:-test}
+    if [ $# -gt 0 ]; then shift; fi
+    if [ $# -eq 0 ]; then set -- bookworm trixie; fi
+    [ -e "$artifacts_folder/pam_mfa.so" ] || fail "nothing is built yet" "run docker/artifacts.sh first"
+    local release
+    for release in "$@"; do build "$kind" "$release"; done
+}
+
+build() {
+    local kind=$1 release=$2 extra=() log begin
+    if [ "$release" = trixie ]; then extra=(sudo-rs); fi
+    log=$(mktemp)
+    begin=$(date +%s)
+    say "image pam-mfa-$kind:$release: building"
+    # The context is put together on the way in; the engine's cache compares contents, not times.
+    if ! tar --create --owner=0 --group=0 --directory "$repository/docker" Dockerfile image \
+        --directory "$(dirname "$artifacts_folder")" artifacts |
+        engine build --network=host --target "$kind" --tag "pam-mfa-$kind:$release" --label pam-mfa-image \
+            --build-arg "RELEASE=$release" --build-arg "EXTRA_PACKAGES=${extra[*]}" - >"$log" 2>&1; then
+        tail -n 30 "$log" >&2
+        rm -f "$log"
+        fail "the image pam-mfa-$kind:$release could not be built" "see the lines above"
+    fi
+    rm -f "$log"
+    say "image pam-mfa-$kind:$release: ready ($(seconds_since "$begin") s)"
+}
+
+main "$@"
