@@ -1,0 +1,8 @@
+//! What a person, a stranger and a broken disk meet on a real host. Each test is a sentence, and holds on Debian 12 and 13.
+
+mod codes;
+mod misconfiguration;
+mod programs;
+mod sshd;
+mod store;
+mod strangers;
