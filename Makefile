@@ -36,7 +36,7 @@ test-fast: setup
 
 .PHONY: test
 test: test-fast
-	scripts/test-containers.sh
+	docker/test.sh
 
 .PHONY: lint
 lint: setup
