@@ -863,6 +863,19 @@ mod tests {
     }
 
     #[test]
+    fn the_failures_of_a_spare_device_are_forgiven_when_they_are_older_than_a_day() {
+        for (age, left) in [(86_399, 1), (86_400, 1), (86_401, 0)] {
+            let mut account = Account::with(&[Profile::PLAIN, Profile::PLAIN]);
+            account.state.remember(HOME);
+            let wrong = wrong_code(&account);
+            assert_eq!(account.enter(&wrong), refused(Refusal::Wrong));
+            let code = account.code((NOW + age) / 30);
+            assert!(accepted(&account.try_at(&code, NOW + age, HOME)));
+            assert_eq!(account.state.devices[1].failures(), left, "after {age} seconds");
+        }
+    }
+
+    #[test]
     fn stig_disables_at_the_third_failure() {
         let mut account = Account::phone();
         account.policy.throttle = Throttle::Stig;

@@ -130,7 +130,8 @@ impl FileStore {
         let user = UserName::decoy();
         self.update(Account::Decoy(shard), Access::Repair, |record| {
             // A key that was replaced while nobody was enrolled leaves decoys that do not open.
-            if record.devices.list.is_empty() || record.devices.open(key).is_err() {
+            let has_state = record.devices.list.iter().all(|device| record.state.device(device.id).is_some());
+            if record.devices.list.is_empty() || !has_state || record.devices.open(key).is_err() {
                 let seed = Secret::random(Profile::PLAIN.seed_bytes())?;
                 let epoch = Timestamp::from_unix_seconds(0);
                 let device = Device::seal(key, &user, DeviceName::decoy(), Profile::PLAIN, &seed, epoch)?;
@@ -229,6 +230,11 @@ impl FileStore {
         state.retain_devices(|id| {
             before.record.devices.list.iter().chain(&after.devices.list).any(|device| device.id == id)
         });
+        if devices_changed && before.access == Access::Repair {
+            // The other way round here: until the new state is there the account stays refused, and what the repair puts out of use must
+            // not come back with a state that knows nothing of it.
+            locked.replace(DEVICES, &after.devices)?;
+        }
         match &before.slots {
             Some(slots) if slots.state != state => slots.write(&state, &place.user, &state_path)?,
             // No state, or one that is being repaired.
@@ -241,7 +247,7 @@ impl FileStore {
         if before.elsewhere.is_some() || before.access == Access::Repair {
             self.remove_elsewhere(place)?;
         }
-        if devices_changed {
+        if devices_changed && before.access != Access::Repair {
             locked.replace(DEVICES, &after.devices)?;
         }
         match &after.pending {

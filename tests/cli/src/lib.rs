@@ -44,6 +44,9 @@ pub fn in_locale(mut command: Command, locale: &str) -> Command {
     command
 }
 
+/// Signals do what they usually do, though whoever runs the tests may ignore some, as `make test &` in a script does.
+pub const AS_A_SHELL_STARTS_IT: [&str; 2] = ["env", "--default-signal"];
+
 /// The same command started by another one, such as `setpriv ..`, in the same environment.
 pub fn within(mut outer: Command, inner: &Command) -> Command {
     outer.arg(inner.get_program()).args(inner.get_args());

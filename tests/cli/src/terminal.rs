@@ -46,7 +46,7 @@ impl Terminal {
         let side = || Stdio::from(pty.slave.try_clone().expect("a descriptor is left"));
         // A session of its own with this terminal, so that Ctrl-C comes as a signal.
         let mut setsid = Command::new("setsid");
-        setsid.args(["--ctty", "--wait"]);
+        setsid.args(["--ctty", "--wait"]).args(crate::AS_A_SHELL_STARTS_IT);
         let child = crate::within(setsid, command)
             .stdin(side())
             .stdout(side())

@@ -1,6 +1,6 @@
 //! A disk that takes its time, so that what happens between a module's reading and its writing has time to happen.
 //!
-//! [`stand_in_for_a_slow_disk!`] defines pwrite(2) and the syncs in a program, for all that is loaded into it: as
+//! `stand_in_for_a_slow_disk!` defines pwrite(2) and the syncs in a program, for all that is loaded into it: as
 //! [`crate::wall_clock`] does for the clock.
 
 use std::ffi::{c_int, c_void};

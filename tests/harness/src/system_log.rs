@@ -1,6 +1,6 @@
 //! A system log that a test reads: no /dev/log, no journald, no root.
 //!
-//! [`stand_in_for_the_system_log!`] defines syslog(3) and its kin in a program, and all that is loaded into it, libpam and
+//! `stand_in_for_the_system_log!` defines syslog(3) and its kin in a program, and all that is loaded into it, libpam and
 //! modules, gets them: as [`crate::wall_clock`] does for the clock. A host with journald is played too: there a module finds
 //! that /dev/log leads to journald, and what it sends to journald's socket is caught.
 

@@ -1,6 +1,6 @@
 //! A wall clock that a test sets: it stands still until it is moved.
 //!
-//! [`stand_in_for_the_wall_clock!`] defines `clock_gettime` and `time` in a program. The dynamic linker looks for a symbol
+//! `stand_in_for_the_wall_clock!` defines `clock_gettime` and `time` in a program. The dynamic linker looks for a symbol
 //! in the program first and in its libraries after that, so libpam and the modules that it loads get them too, if the
 //! program exports them (`-Wl,--export-dynamic-symbol`, see build.rs there). No LD_PRELOAD, no root, no namespace.
 

@@ -25,6 +25,8 @@ pub struct Device {
     secret: String,
     first_step: u64,
     codes: Vec<String>,
+    /// The later of the two steps that proved the device at its enrollment.
+    enrolled_step: u64,
     /// The last step whose code was given out.
     last_step: AtomicU64,
 }
@@ -56,11 +58,12 @@ impl Device {
         let now = now() / PERIOD_SECONDS;
         let first_step = now.saturating_sub(STEPS_BEFORE);
         let codes = codes(container, &secret, first_step);
-        let device = Self { secret, first_step, codes, last_step: AtomicU64::new(0) };
+        let enrolled_step = now.saturating_sub(1);
+        let device = Self { secret, first_step, codes, enrolled_step, last_step: AtomicU64::new(0) };
 
         // Codes of the past prove the device as well, and leave the current one for the login.
         let proof =
-            format!("{}\n{}\n", device.code_of(now.saturating_sub(2)), device.code_of(now.saturating_sub(1)));
+            format!("{}\n{}\n", device.code_of(now.saturating_sub(2)), device.code_used_for_the_enrollment());
         keyboard.write_all(proof.as_bytes()).expect("mfa-enroll reads two codes");
         drop(keyboard);
         line.clear();
@@ -84,6 +87,11 @@ impl Device {
     /// one step, the one that comes next.
     pub fn next_code(&self) -> String {
         self.give_out(settled_step().max(self.last_step.load(Ordering::Relaxed).saturating_add(1)))
+    }
+
+    /// The last code that proved the device.
+    pub fn code_used_for_the_enrollment(&self) -> String {
+        self.code_of(self.enrolled_step)
     }
 
     /// The code of this many time steps from now.

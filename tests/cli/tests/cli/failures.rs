@@ -19,7 +19,8 @@ fn as_ordinary_user(store: &Store) -> Command {
     }
     // Where it was built nobody may not look.
     let copy = store.beside("mfa-enroll");
-    fs::copy(program, &copy).unwrap();
+    // By another process: a program that any of our own threads' children still has open for writing can't be started.
+    assert!(Command::new("cp").arg(program).arg(&copy).status().unwrap().success());
     fs::set_permissions(copy.parent().unwrap(), Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy);

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use mfa_cli_tests::pipe::{Dialogue, generator_of, right_codes};
-use mfa_cli_tests::{Terminal, mfa_enroll, run, within};
+use mfa_cli_tests::{AS_A_SHELL_STARTS_IT, Terminal, mfa_enroll, run, within};
 use mfa_test_harness::account::unix_seconds;
 use mfa_test_harness::{Account, Store};
 use nix::sys::signal::{Signal, kill};
@@ -52,15 +52,12 @@ fn at_each_prompt(end: impl Fn(&mut Terminal), code: impl Fn(&Prompt) -> i32, sa
     for prompt in PROMPTS {
         let mut command = mfa_enroll(&store, "alice");
         let mut terminal = Terminal::start(command.args(prompt.arguments));
+        let step = unix_seconds() / 30;
         for (wait_for, typed) in prompt.way {
             terminal.wait_for(wait_for);
             let line = match typed.strip_prefix("app ") {
                 // An app that takes no notice of the digits.
-                Some(which) => {
-                    let device = terminal.device();
-                    let codes = right_codes(&device, unix_seconds() / device.period);
-                    codes[which.parse::<usize>().unwrap()].clone()
-                }
+                Some(which) => right_codes(&terminal.device(), step).remove(which.parse().unwrap()),
                 None => (*typed).to_owned(),
             };
             terminal.enters(&line);
@@ -132,7 +129,10 @@ fn a_program_that_is_told_to_end_while_it_reads_ends_and_changes_nothing() {
         let store = enrolled();
         let before = status(&store, "alice");
         let picture = store.beside("qr.png");
-        let mut command = mfa_enroll(&store, "alice");
+        let [env, option] = AS_A_SHELL_STARTS_IT;
+        let mut usual = Command::new(env);
+        usual.arg(option);
+        let mut command = within(usual, &mfa_enroll(&store, "alice"));
         command.args(["add", "--json"]).arg(format!("--qr=png:{}", picture.display()));
         let mut dialogue = Dialogue::begin(&mut command);
         let offer: Value = serde_json::from_str(&dialogue.line()).unwrap();

@@ -80,7 +80,7 @@ fn a_code_that_came_before_a_used_one_is_refused() {
 fn a_code_used_for_the_enrollment_does_not_log_in() {
     on_each_debian(|host| {
         let phone = host.enroll("alice");
-        assert_eq!(host.ssh("alice", PASSWORD, &phone.code_ago(1)), Login::Refused);
+        assert_eq!(host.ssh("alice", PASSWORD, &phone.code_used_for_the_enrollment()), Login::Refused);
     });
 }
 
