@@ -87,7 +87,8 @@ prepare_builder() {
         "install Rust with rustup, see the README"
     say "this system's C library is newer than the oldest image's: building in a Debian 12 container"
     "$repository/docker/base-images.sh" bookworm
-    engine build --network=host --tag pam-mfa-builder "$repository/docker/builder" </dev/null >&2
+    quietly engine build --network=host --tag pam-mfa-builder "$repository/docker/builder" ||
+        fail "the builder image could not be made" "see the lines above"
     (cd "$repository" && cargo fetch </dev/null)
 }
 
@@ -96,8 +97,8 @@ build_in_container() {
     shift
     sysroot=$(rustc --print sysroot)
     mkdir -p "$folder"
-    # As the caller, so that what is built belongs to the caller.
-    engine run --rm --label pam-mfa-builder --user "$(id -u):$(id -g)" \
+    # As the caller, so that what is built belongs to the caller; without a network, as the crates are here.
+    engine run --rm --network none --label pam-mfa-builder --user "$(id -u):$(id -g)" \
         --volume "$sysroot:$sysroot:ro" --volume "$cargo_home:$cargo_home" \
         --volume "$repository:$repository" --volume "$folder:$folder" --workdir "$repository" \
         --env "CARGO_HOME=$cargo_home" --env "CARGO_TARGET_DIR=$folder" --env "PATH=$sysroot/bin:/usr/bin:/bin" \

@@ -35,7 +35,7 @@ show() {
     say "set up in $(seconds_since "$begin") s; here it comes"
 
     engine exec --env "DEMO_PASSWORD=$password" --env "DEMO_LIVE=$(is_terminal)" --env TERM=xterm-256color \
-        --env LANG=C.UTF-8 "$container" /usr/local/lib/pam-mfa-demo/show
+        "$container" /usr/local/lib/pam-mfa-demo/show
     trap - EXIT
     explain "$password"
 }

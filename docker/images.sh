@@ -10,25 +10,27 @@ main() {
     [ -e "$artifacts_folder/pam_mfa.so" ] || fail "nothing is built yet" "run docker/artifacts.sh first"
     local release
     for release in "$@"; do build "$kind" "$release"; done
+    # What earlier builds left without a name.
+    engine image prune --force --filter label=pam-mfa-image >/dev/null
 }
 
 build() {
-    local kind=$1 release=$2 extra=() log begin
-    if [ "$release" = trixie ]; then extra=(sudo-rs); fi
-    log=$(mktemp)
+    local kind=$1 release=$2 begin
     begin=$(date +%s)
     say "image pam-mfa-$kind:$release: building"
-    # The context is put together on the way in; the engine's cache compares contents, not times.
-    if ! tar --create --owner=0 --group=0 --directory "$repository/docker" Dockerfile image \
+    quietly build_from_one_context "$kind" "$release" ||
+        fail "the image pam-mfa-$kind:$release could not be built" "see the lines above"
+    say "image pam-mfa-$kind:$release: ready ($(seconds_since "$begin") s)"
+}
+
+# The context is put together on the way in; the engine's cache compares contents, not times.
+build_from_one_context() {
+    local kind=$1 release=$2 extra=()
+    if [ "$release" = trixie ]; then extra=(sudo-rs); fi
+    tar --create --owner=0 --group=0 --directory "$repository/docker" Dockerfile image \
         --directory "$(dirname "$artifacts_folder")" artifacts |
         engine build --network=host --target "$kind" --tag "pam-mfa-$kind:$release" --label pam-mfa-image \
-            --build-arg "RELEASE=$release" --build-arg "EXTRA_PACKAGES=${extra[*]}" - >"$log" 2>&1; then
-        tail -n 30 "$log" >&2
-        rm -f "$log"
-        fail "the image pam-mfa-$kind:$release could not be built" "see the lines above"
-    fi
-    rm -f "$log"
-    say "image pam-mfa-$kind:$release: ready ($(seconds_since "$begin") s)"
+            --build-arg "RELEASE=$release" --build-arg "EXTRA_PACKAGES=${extra[*]}" -
 }
 
 main "$@"

@@ -30,19 +30,28 @@ as_root() {
 
 # install_packages WHY PACKAGE... (as root; only where the package manager is apt)
 install_packages() {
-    local why=$1 log
+    local why=$1
     shift
     command -v apt-get >/dev/null ||
         fail "$why needs $*, and there is no apt-get here" "install that with this system's package manager and try again"
     say "installing $* ($why)"
-    log=$(mktemp)
-    if ! { as_root apt-get update && as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install --yes --no-install-recommends "$@"; } </dev/null >"$log" 2>&1; then
-        tail -n 20 "$log" >&2
-        rm -f "$log"
+    quietly apt_get_install "$@" ||
         fail "apt-get could not install $*" "see the lines above; is there a way to the package mirror?"
-    fi
+}
+
+apt_get_install() {
+    as_root apt-get update &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"
+}
+
+# Runs a command whose output matters only if it fails; then the end of it is shown.
+quietly() {
+    local log status=0
+    log=$(mktemp)
+    ("$@") </dev/null >"$log" 2>&1 || status=$?
+    if [ "$status" != 0 ]; then tail -n 30 "$log" >&2; fi
     rm -f "$log"
+    return "$status"
 }
 
 # How to call docker here. An engine that answers only to root is called through sudo; DOCKER names another command.

@@ -21,7 +21,7 @@ main() {
     # Logins mostly wait, for sshd or for a process to start: more of them than processors is faster.
     export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
     say "logins on Debian 12 and Debian 13, $RUST_TEST_THREADS tests at a time"
-    (cd "$repository" && cargo test -p mfa-ssh-tests --test sentences -- "$@" </dev/null)
+    (cd "$repository" && cargo test -p mfa-ssh-tests --lib --test sentences -- "$@" </dev/null)
     say "container tests passed ($(seconds_since "$begin") s in all)"
 }
 

@@ -349,7 +349,7 @@ impl Store for FileStore {
         access: Access,
         mut decide: impl FnMut(&mut Record) -> Result<T>,
     ) -> Result<T> {
-        let place = Place::of(account);
+        let place = Place::of(account, access);
         let locked = match (self.lock_account(&place)?, access) {
             (Some(locked), _) => locked,
             (None, Access::Login) => return Err(Error::NotEnrolled),
@@ -397,7 +397,7 @@ struct Place {
 }
 
 impl Place {
-    fn of(account: Account<'_>) -> Self {
+    fn of(account: Account<'_>, access: Access) -> Self {
         match account {
             Account::User(user) => {
                 Self { user: user.clone(), parent: "users", name: user.as_str().into(), lock_wait: LOCK_WAIT }
@@ -406,7 +406,8 @@ impl Place {
                 user: UserName::decoy(),
                 parent: "decoy",
                 name: shard.name().into(),
-                lock_wait: DECOY_LOCK_WAIT,
+                // Two who enroll first at the same time make the decoys: one after the other, as with any account.
+                lock_wait: if access == Access::Login { DECOY_LOCK_WAIT } else { LOCK_WAIT },
             },
         }
     }

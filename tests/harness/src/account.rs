@@ -22,8 +22,7 @@ pub struct Account {
     pub device: String,
     /// The device.
     pub generator: Generator,
-    /// The codes for the day the device is lost: none, until [`Account::with_recovery_codes`].
-    pub recovery_codes: Vec<String>,
+    recovery_codes: Vec<String>,
     /// The first time step that the enrollment did not use. Tests let the clock stand there and move it on.
     pub now: u64,
 }
@@ -89,6 +88,18 @@ impl Account {
         let codes = made.get("recovery_codes").and_then(Value::as_array).expect("a list of codes");
         self.recovery_codes = codes.iter().filter_map(Value::as_str).map(str::to_owned).collect();
         self
+    }
+
+    /// The codes for the day the device is lost.
+    pub fn recovery_codes(&self) -> &[String] {
+        assert!(!self.recovery_codes.is_empty(), "{} has none: see with_recovery_codes", self.user);
+        &self.recovery_codes
+    }
+
+    /// The same person, for whom it is another time step.
+    #[must_use]
+    pub fn living_at(&self, step: u64) -> Self {
+        Self { now: step, ..self.clone() }
     }
 
     /// The code of a time step.

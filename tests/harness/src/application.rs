@@ -15,13 +15,13 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 
+use crate::disk::{self, Done};
 use crate::libpam::{self, Conversation, Handle, Reply, Style};
 use crate::plan::{Answer, Event, Host, Message, Plan, Session, Snapshot};
-use crate::slow_disk;
 use crate::system_log::{self, Entry};
 use crate::wall_clock;
 
-/// Runs `plan`. The program has to use [`crate::stand_in_for_the_wall_clock!`], [`crate::stand_in_for_a_slow_disk!`], and
+/// Runs `plan`. The program has to use [`crate::stand_in_for_the_wall_clock!`], [`crate::stand_in_for_the_disk!`] with [`worked`], and
 /// [`crate::stand_in_for_the_system_log!`] with [`logged`].
 pub fn run(plan: &Plan) -> io::Result<()> {
     let mut printed = take_over_stdout()?;
@@ -32,7 +32,7 @@ pub fn run(plan: &Plan) -> io::Result<()> {
         system_log::run_journald();
     }
     if let Some(milliseconds) = plan.host.disk_delay {
-        slow_disk::slow_down(milliseconds);
+        disk::slow_down(milliseconds);
     }
     if let Some(seconds) = plan.clock {
         wall_clock::stop_at(seconds);
@@ -55,7 +55,8 @@ pub fn run(plan: &Plan) -> io::Result<()> {
 pub fn tell(event: &Event) {
     let mut line = serde_json::to_vec(event).expect("an event is plain data");
     line.push(b'\n');
-    let report = REPORT.get().expect("run() opens it first");
+    // Before run() has opened it there is nobody to be told, and nothing to tell.
+    let Some(report) = REPORT.get() else { return };
     let mut report = report.lock().expect("nothing panics while it holds this");
     // The test may have gone, and this process with it soon.
     let _ = report.write_all(&line);
@@ -68,6 +69,11 @@ pub fn logged(entry: Entry) {
         Entry::Journal(datagram) => Event::Journal(datagram),
         Entry::Meddled(function) => Event::Meddled(function.to_owned()),
     });
+}
+
+/// Tells the test what the disk did.
+pub fn worked(done: Done) {
+    tell(&Event::Disk(done));
 }
 
 /// Where events go: what was the standard output when this program started.

@@ -21,11 +21,11 @@
 pub mod account;
 pub mod application;
 pub mod artifacts;
+pub mod disk;
 pub mod libpam;
 pub mod login;
 pub mod oathtool;
 pub mod plan;
-pub mod slow_disk;
 pub mod stack;
 pub mod store;
 pub mod system_log;
@@ -33,6 +33,7 @@ pub mod wall_clock;
 pub mod watch;
 
 pub use account::Account;
+pub use disk::Done;
 pub use libpam::{Call, Item, PamCode, Style};
 pub use login::{LogLine, Login, Running, Transcript, at_once, in_threads};
 pub use plan::{Answer, Host, Message};

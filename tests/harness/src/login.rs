@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::artifacts;
+use crate::disk::Done;
 use crate::libpam::{Call, Item, PamCode, Style};
 use crate::plan::{Answer, Event, Host, Message, Plan, Session, Snapshot};
 use crate::stack::Stack;
@@ -347,6 +348,8 @@ pub struct Transcript {
     pub log: Vec<LogLine>,
     /// What journald got.
     pub journal: Vec<String>,
+    /// What the disk did before the last function of libpam came back.
+    pub disk: Vec<Done>,
     /// The wait after a failure that libpam was asked for.
     pub delay_asked: Duration,
     /// What the standard output of the host program got.
@@ -384,6 +387,7 @@ impl fmt::Debug for Transcript {
             .field("messages", &self.messages)
             .field("log", &self.log)
             .field("journal", &self.journal)
+            .field("disk", &self.disk)
             .field("delay_asked", &self.delay_asked)
             .field("stderr", &self.stderr)
             .field("status", &self.status)
@@ -399,6 +403,7 @@ impl Transcript {
             messages: Vec::new(),
             log: Vec::new(),
             journal: Vec::new(),
+            disk: Vec::new(),
             delay_asked: Duration::ZERO,
             stdout: String::new(),
             stderr: String::from_utf8_lossy(stderr).into_owned(),
@@ -427,6 +432,7 @@ impl Transcript {
                 self.log.push(LogLine { level: priority & 7, facility: priority & !7, text: text.clone() });
             }
             Event::Journal(datagram) => self.journal.push(String::from_utf8_lossy(datagram).into_owned()),
+            Event::Disk(done) => self.disk.push(*done),
             Event::Meddled(function) => self.meddled.push(function.clone()),
             Event::Printed(bytes) => self.stdout.push_str(&String::from_utf8_lossy(bytes)),
             Event::NotStarted(of, code) if *of == index => panic!("pam_start_confdir: {code:?}"),

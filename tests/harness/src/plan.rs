@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Done;
 use crate::libpam::{Call, Item, PamCode, Style};
 
 /// All that one run of `pam-application` does.
@@ -89,6 +90,8 @@ pub enum Event {
     Log(i32, String),
     /// A datagram for journald.
     Journal(Vec<u8>),
+    /// The disk did something.
+    Disk(Done),
     /// A module called this function of the C library, which a guest must leave alone.
     Meddled(String),
     /// A function of libpam is about to be called.

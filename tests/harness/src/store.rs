@@ -76,6 +76,13 @@ impl Store {
         Stack::new(&format!("auth required {} {options}", self.module()))
     }
 
+    /// The module in all four parts of a stack, beside one that lets everybody through.
+    pub fn whole_stack(&self) -> Stack {
+        let lines = ["auth", "account", "session", "password"]
+            .map(|part| format!("{part} required {}\n{part} required pam_permit.so\n", self.module()));
+        Stack::new(&lines.concat())
+    }
+
     /// `pam_mfa.so store=...`, to build other stacks with.
     pub fn module(&self) -> String {
         format!("pam_mfa.so store={}", self.path().display())

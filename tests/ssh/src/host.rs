@@ -117,8 +117,8 @@ impl Setup {
                 "SYS_ADMIN",
                 "--security-opt",
                 "apparmor=unconfined",
-                "--device",
-                "/dev/loop-control",
+                "--device-cgroup-rule",
+                "c 10:237 rwm",
                 "--device-cgroup-rule",
                 "b 7:* rwm",
             ],
@@ -295,8 +295,9 @@ impl Host {
 
     /// Makes a file into a disk of its own and mounts it here ([`Setup::MayMountDisks`]).
     pub fn mount_disk(&self, folder: &str) {
+        // The device files are made here, not lent by the engine's host, which may be a container without them.
         self.root(&format!(
-            "for number in $(seq 0 63); do mknod /dev/loop$number b 7 $number; done
+            "mknod /dev/loop-control c 10 237; for number in $(seq 0 63); do mknod /dev/loop$number b 7 $number; done
              truncate --size 16M /var/tmp/disk && mkfs.ext4 -q /var/tmp/disk && mount -o loop /var/tmp/disk {folder} && chmod 0700 {folder}"
         ));
     }

@@ -54,3 +54,38 @@ impl fmt::Display for Record {
         writeln!(out, "---- {}: system log ----\n{}", self.host, self.system_log)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(system_log: &str, sshd_stderr: &str, screen: &str) -> Record {
+        Record {
+            host: "Debian 12".to_owned(),
+            system_log: system_log.to_owned(),
+            sshd_stderr: sshd_stderr.to_owned(),
+            screens: vec!["$ true\n".to_owned(), screen.to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_panic_is_found_wherever_it_was_written() {
+        let (quiet, panic) = ("all is well", "thread 'main' panicked at src/lib.rs:1:1:");
+        assert!(panics(&record(quiet, quiet, quiet)).is_empty());
+        assert_eq!(panics(&record(panic, quiet, quiet)), [panic]);
+        assert_eq!(panics(&record(quiet, panic, quiet)), [panic]);
+        assert_eq!(panics(&record(quiet, quiet, panic)), [panic]);
+        assert_eq!(panics(&record("pam_mfa: internal error at src/lib.rs:1", quiet, quiet)).len(), 1);
+    }
+
+    #[test]
+    fn a_code_is_found_in_a_log_but_not_on_a_screen_nor_inside_a_longer_number() {
+        let code = ["123456".to_owned()];
+        assert_eq!(leaks(&record("answer 123456", "", ""), &code).len(), 1);
+        assert_eq!(leaks(&record("", "answer=\"123456\"", ""), &code).len(), 1);
+        assert!(
+            leaks(&record("took 1234567 us, port 0123456", "", "Verification code: 123456"), &code)
+                .is_empty()
+        );
+    }
+}

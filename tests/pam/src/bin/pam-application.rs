@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use mfa_test_harness::application;
 
 mfa_test_harness::stand_in_for_the_wall_clock!();
-mfa_test_harness::stand_in_for_a_slow_disk!();
+mfa_test_harness::stand_in_for_the_disk!(application::worked);
 mfa_test_harness::stand_in_for_the_system_log!(application::logged);
 
 #[expect(clippy::print_stderr, reason = "the test that started this shows it")]

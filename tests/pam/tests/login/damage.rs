@@ -40,7 +40,7 @@ fn without_its_secret_file_an_account_has_no_device_and_is_let_in_by_nothing() {
     fs::remove_file(store.file("users/alice/devices.toml")).unwrap();
     let login = alice.login_at(&store, alice.now);
     assert!(matches!(login.result(), PamCode::AUTH_ERR | PamCode::AUTHINFO_UNAVAIL), "{login:#?}");
-    let login = alice.login(&store).types(alice.recovery_codes.first().unwrap()).run();
+    let login = alice.login(&store).types(alice.recovery_codes().first().unwrap()).run();
     assert!(matches!(login.result(), PamCode::AUTH_ERR | PamCode::AUTHINFO_UNAVAIL), "{login:#?}");
 }
 
@@ -298,7 +298,7 @@ fn a_login_never_writes_the_secret_file_or_the_key() {
     let before = of_interest(&store);
     assert_let_in(&alice.login_at(&store, alice.now));
     alice.login(&store).types(alice.wrong_code(alice.now, 0)).run();
-    assert_let_in(&alice.login(&store).types(alice.recovery_codes.first().unwrap()).run());
+    assert_let_in(&alice.login(&store).types(alice.recovery_codes().first().unwrap()).run());
     assert_eq!(of_interest(&store), before);
 }
 
@@ -313,7 +313,7 @@ fn no_seed_and_no_recovery_code_can_be_read_in_the_store() {
         alice.generator.secret.clone().into_bytes(),
         alice.generator.secret.to_lowercase().into_bytes(),
     ];
-    for code in &alice.recovery_codes {
+    for code in alice.recovery_codes() {
         needles.push(code.clone().into_bytes());
         needles.push(code.replace('-', "").into_bytes());
         needles.push(decode_base32(&code.replace('-', "")));
@@ -362,7 +362,7 @@ impl Undamaged {
         let path = if name.is_empty() { store.path() } else { store.file(name) };
         damage(&path);
         assert_unavailable(&alice.login_at(&store, alice.now), name);
-        let recovery = alice.login(&store).types(alice.recovery_codes.first().unwrap()).run();
+        let recovery = alice.login(&store).types(alice.recovery_codes().first().unwrap()).run();
         assert!(!recovery.let_in(), "{name}: {recovery:#?}");
     }
 }

@@ -163,7 +163,7 @@ fn forward_pass_takes_exactly_the_digits_of_the_device_off_a_password_that_ends_
 fn forward_pass_takes_a_recovery_code_off_too() {
     let (store, alice) = alice_with_recovery_codes();
     let stack = module_first(&store, "forward_pass");
-    let code = alice.recovery_codes.first().unwrap();
+    let code = alice.recovery_codes().first().unwrap();
     let login = alice.login_through(&stack).types(format!("{PASSWORD}{code}")).run();
     assert_let_in(&login);
     assert_eq!(token(&store), PASSWORD);

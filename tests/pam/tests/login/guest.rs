@@ -89,7 +89,7 @@ fn a_host_with_a_small_limit_on_files_is_not_killed_and_no_code_works_twice() {
 fn a_host_without_the_memory_for_a_recovery_code_refuses_it_and_lives() {
     let (store, alice) = alice_with_recovery_codes();
     let host = || Host { memory_headroom: Some(8 << 20), ..Host::default() };
-    let recovery = alice.recovery_codes.first().unwrap();
+    let recovery = alice.recovery_codes().first().unwrap();
     let refused = alice.login(&store).host(host()).types(recovery).run();
     assert_eq!(refused.killed_by(), None, "{refused:#?}");
     assert_refused(&refused, PamCode::AUTHINFO_UNAVAIL, "unavailable");

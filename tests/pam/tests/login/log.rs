@@ -134,7 +134,7 @@ fn words(line: &str) -> Vec<String> {
 #[test]
 fn the_log_holds_no_code_and_no_seed_whatever_happens() {
     let (store, alice) = alice_with_recovery_codes();
-    let recovery = alice.recovery_codes.first().unwrap();
+    let recovery = alice.recovery_codes().first().unwrap();
     for typed in
         [alice.code(alice.now), alice.code(alice.now), alice.wrong_code(alice.now, 0), recovery.clone()]
     {

@@ -1,6 +1,6 @@
 //! One-time means once: in a row, at once, with the clock set back, whatever happens in between.
 
-use mfa_test_harness::{Account, Answer, Host, PamCode, Store, Transcript, at_once};
+use mfa_test_harness::{Account, Answer, Done, Host, PamCode, Store, Transcript, at_once};
 
 use crate::{alice, alice_with_recovery_codes, assert_let_in, assert_refused};
 
@@ -18,6 +18,26 @@ fn a_code_works_once() {
     assert_refused(&alice.login(&store).types(&code).run(), PamCode::AUTH_ERR, "replayed");
     let later = alice.login(&store).at(alice.at(alice.now + 1)).types(&code).run();
     assert_refused(&later, PamCode::AUTH_ERR, "replayed");
+}
+
+#[test]
+fn what_a_login_used_up_is_on_disk_before_it_is_answered() {
+    let (store, alice) = alice_with_recovery_codes();
+    let code = alice.code(alice.now);
+    for (typed, result) in [
+        (&code, PamCode::SUCCESS),
+        (&code, PamCode::AUTH_ERR),
+        (&alice.wrong_code(alice.now, 0), PamCode::AUTH_ERR),
+        (&alice.code(alice.now + 1), PamCode::SUCCESS),
+    ] {
+        let login = alice.login(&store).types(typed).run();
+        assert_eq!(login.result(), result, "{login:#?}");
+        // One write of one block and one sync: no login is cheaper, and none dearer.
+        assert_eq!(login.disk, [Done::Written, Done::Synced], "{login:#?}");
+    }
+    let recovery = alice.login(&store).types(alice.recovery_codes().first().unwrap()).run();
+    assert_let_in(&recovery);
+    assert_eq!(recovery.disk.last(), Some(&Done::Synced), "{recovery:#?}");
 }
 
 #[test]
@@ -96,7 +116,7 @@ fn sixty_four_processes_with_one_code_let_exactly_one_in() {
 #[test]
 fn two_processes_with_one_recovery_code_let_exactly_one_in() {
     let (store, alice) = alice_with_recovery_codes();
-    for code in &alice.recovery_codes {
+    for code in alice.recovery_codes() {
         let logins = vec![alice.login(&store).host(slow_disk()).types(code); 2];
         assert_eq!(at_once(logins).iter().filter(|login| login.let_in()).count(), 1);
     }
@@ -152,7 +172,7 @@ fn the_time_of_the_answer_counts_not_that_of_the_prompt() {
 #[test]
 fn a_recovery_code_works_once_and_in_any_spelling() {
     let (store, alice) = alice_with_recovery_codes();
-    let [first, second, third, ..] = alice.recovery_codes.as_slice() else { panic!("there are ten") };
+    let [first, second, third, ..] = alice.recovery_codes() else { panic!("there are ten") };
     assert_let_in(&alice.login(&store).types(first).run());
     let again = alice.login(&store).types(first).run();
     assert_eq!(again.result(), PamCode::AUTH_ERR, "{}", again.log_text());
@@ -163,8 +183,8 @@ fn a_recovery_code_works_once_and_in_any_spelling() {
 #[test]
 fn there_are_ten_recovery_codes_of_sixteen_characters_and_all_work() {
     let (store, alice) = alice_with_recovery_codes();
-    assert_eq!(alice.recovery_codes.len(), 10);
-    for code in &alice.recovery_codes {
+    assert_eq!(alice.recovery_codes().len(), 10);
+    for code in alice.recovery_codes() {
         let groups: Vec<usize> = code.split('-').map(str::len).collect();
         assert_eq!(groups, [4, 4, 4, 4], "{code}");
         assert_let_in(&alice.login(&store).types(code).run());
@@ -176,7 +196,7 @@ fn there_are_ten_recovery_codes_of_sixteen_characters_and_all_work() {
 fn a_recovery_code_of_another_user_is_wrong() {
     let (store, alice) = alice();
     let bob = Account::enroll(&store, "bob").with_recovery_codes(&store);
-    let login = alice.login(&store).types(bob.recovery_codes.first().unwrap()).run();
+    let login = alice.login(&store).types(bob.recovery_codes().first().unwrap()).run();
     assert_refused(&login, PamCode::AUTH_ERR, "wrong");
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use mfa_test_harness::libpam::SILENT;
-use mfa_test_harness::{Answer, Call, Item, Message, PamCode, Style};
+use mfa_test_harness::{Answer, Call, Item, Message, PamCode, Stack, Style};
 
 use crate::{alice, alice_with_recovery_codes, assert_let_in, assert_refused};
 
@@ -99,25 +99,56 @@ fn the_names_of_strangers_leave_nothing_in_the_store() {
 }
 
 #[test]
-fn after_a_recovery_code_the_person_is_told_how_many_are_left() {
-    let (store, alice) = alice();
-    for (code, left) in alice.recovery_codes.iter().zip((0..10).rev()) {
-        let login = alice.login(&store).types(code).run();
+fn after_a_recovery_code_the_person_is_told_once_how_many_are_left() {
+    let (store, alice) = alice_with_recovery_codes();
+    let stack = store.whole_stack();
+    for (code, left) in alice.recovery_codes().iter().zip((0..10).rev()) {
+        let login = alice
+            .login_through(&stack)
+            .types(code)
+            .calls(Call::Authenticate)
+            .calls(Call::AccountManagement)
+            .calls(Call::SetCredentials)
+            .run();
         assert_let_in(&login);
         let notices = login.notices();
         let [notice] = notices.as_slice() else { panic!("one notice, not {notices:?}") };
-        assert!(
-            notice.contains(&left.to_string()) || (left == 0 && notice.contains("last")),
-            "{left}: {notice}"
-        );
+        assert!(notice.contains(&format!(" {left} left")), "{left}: {notice}");
+        assert_eq!(notice.contains("mfa-enroll recovery-codes"), left <= 3, "{left}: {notice}");
     }
+}
+
+#[test]
+fn who_logs_in_without_an_account_phase_is_told_with_the_credentials() {
+    let (store, alice) = alice_with_recovery_codes();
+    let login = alice
+        .login(&store)
+        .types(alice.recovery_codes().first().unwrap())
+        .calls(Call::Authenticate)
+        .calls(Call::SetCredentials)
+        .run();
+    assert_eq!(login.notices().len(), 1, "{login:#?}");
+}
+
+#[test]
+fn nothing_is_told_before_the_whole_stack_has_let_the_person_in() {
+    let (store, alice) = alice_with_recovery_codes();
+    let stack = Stack::new(&format!("auth required {}\nauth required pam_deny.so", store.module()));
+    let login = alice.login_through(&stack).types(alice.recovery_codes().first().unwrap()).run();
+    assert_eq!(login.result(), PamCode::AUTH_ERR);
+    assert_eq!(login.notices(), Vec::<String>::new(), "a wrong password, and the code was told to be right");
 }
 
 #[test]
 fn a_silent_login_says_nothing_but_the_prompt() {
     let (store, alice) = alice_with_recovery_codes();
-    let code = alice.recovery_codes.first().unwrap();
-    let login = alice.login(&store).calls_with(Call::Authenticate, SILENT).types(code).run();
+    let login = alice
+        .login_through(&store.whole_stack())
+        .types(alice.recovery_codes().first().unwrap())
+        .calls_with(Call::Authenticate, SILENT)
+        .calls_with(Call::AccountManagement, SILENT)
+        .calls_with(Call::SetCredentials, SILENT)
+        .run();
     assert_let_in(&login);
     assert_eq!(login.messages, prompt(Style::PromptEchoOn, "Verification code: "));
 }

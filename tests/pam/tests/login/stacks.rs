@@ -86,11 +86,7 @@ fn each_function_can_be_called_alone_and_first() {
 #[test]
 fn the_functions_that_are_not_its_business_leave_the_stack_to_the_others() {
     let (store, alice) = alice();
-    let module = store.module();
-    let lines: String = ["auth", "account", "session", "password"]
-        .map(|kind| format!("{kind} required {module}\n{kind} required pam_permit.so\n"))
-        .concat();
-    let stack = Stack::new(&lines);
+    let stack = store.whole_stack();
     let calls = [
         Call::AccountManagement,
         Call::OpenSession,

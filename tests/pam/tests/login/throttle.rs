@@ -97,7 +97,7 @@ fn a_success_clears_the_failures() {
     assert_eq!(alice.failures(&store), 2);
     assert_let_in(&alice.login_at(&store, alice.now));
     assert_eq!(alice.failures(&store), 0);
-    let later = Account { now: alice.now + 1, ..alice.clone() };
+    let later = alice.living_at(alice.now + 1);
     guess_wrong(&store, &later, 2);
     assert_let_in(&later.login_at(&store, later.now));
 }
@@ -146,7 +146,7 @@ fn guesses_on_one_account_do_not_slow_another() {
 #[test]
 fn waiting_survives_a_clock_that_was_wrong_for_a_while() {
     let (store, alice) = alice();
-    let years_ahead = Account { now: alice.now + 10_000_000, ..alice.clone() };
+    let years_ahead = alice.living_at(alice.now + 10_000_000);
     guess_wrong(&store, &years_ahead, 5);
     // Set right again: the wait is that of the failures, from now on, not of the years.
     assert_refused(&alice.login_at(&store, alice.now), PamCode::AUTH_ERR, "throttled");
@@ -185,7 +185,7 @@ fn a_recovery_code_releases_a_disabled_device() {
     let (store, alice) = alice_with_recovery_codes();
     let (step, _) = guess_until_disabled(&store, &alice, alice.now, ELSEWHERE);
     assert_refused(&login_from(&store, &alice, step + 1, ELSEWHERE), PamCode::AUTH_ERR, "disabled");
-    let code = alice.recovery_codes.first().unwrap();
+    let code = alice.recovery_codes().first().unwrap();
     assert_let_in(&alice.login(&store).at(alice.at(step + 1)).from(ELSEWHERE).types(code).run());
     assert_let_in(&login_from(&store, &alice, step + 1, ELSEWHERE));
 }
@@ -196,7 +196,7 @@ fn wrong_recovery_codes_are_slowed_too() {
     for wrong in ["AAAA-AAAA-AAAA-AAAA", "BBBB-BBBB-BBBB-BBBB", "CCCC-CCCC-CCCC-CCCC"] {
         assert_refused(&alice.login(&store).types(wrong).run(), PamCode::AUTH_ERR, "wrong");
     }
-    let right = alice.recovery_codes.first().unwrap();
+    let right = alice.recovery_codes().first().unwrap();
     assert_refused(&alice.login(&store).types(right).run(), PamCode::AUTH_ERR, "throttled");
     assert_let_in(&alice.login(&store).at(alice.at(alice.now) + 1).types(right).run());
 }

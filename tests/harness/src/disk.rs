@@ -1,12 +1,22 @@
-//! A disk that takes its time, so that what happens between a module's reading and its writing has time to happen.
+//! A disk that is watched, and that takes its time if it is told to, so that what happens between a module's reading and
+//! its writing has time to happen.
 //!
-//! `stand_in_for_a_slow_disk!` defines pwrite(2) and the syncs in a program, for all that is loaded into it: as
+//! `stand_in_for_the_disk!` defines pwrite(2) and fdatasync(2) in a program, for all that is loaded into it: as
 //! [`crate::wall_clock`] does for the clock.
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
+
+/// What was asked of the disk, and done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Done {
+    /// A write in place.
+    Written,
+    /// A sync of a file's data.
+    Synced,
+}
 
 static DELAY_MILLISECONDS: AtomicU64 = AtomicU64::new(0);
 
@@ -41,13 +51,13 @@ pub fn fdatasync(file: c_int) -> c_int {
     if code == 0 { 0 } else { -1 }
 }
 
-/// Defines `pwrite`, `pwrite64` and `fdatasync` in the program that uses it.
+/// Defines `pwrite`, `pwrite64` and `fdatasync` in the program that uses it; each use is told to the given `fn(Done)`.
 #[macro_export]
-macro_rules! stand_in_for_a_slow_disk {
-    () => {
+macro_rules! stand_in_for_the_disk {
+    ($sink:path) => {
         const _: () = {
             use ::std::ffi::{c_int, c_void};
-            use $crate::slow_disk;
+            use $crate::disk::{self, Done};
 
             // SAFETY: it keeps the contract of the function whose name it takes.
             #[unsafe(no_mangle)]
@@ -58,7 +68,9 @@ macro_rules! stand_in_for_a_slow_disk {
                 offset: i64,
             ) -> isize {
                 // SAFETY: the same contract.
-                unsafe { slow_disk::pwrite(file, data, length, offset) }
+                let written = unsafe { disk::pwrite(file, data, length, offset) };
+                $sink(Done::Written);
+                written
             }
 
             // SAFETY: it keeps the contract of the function whose name it takes.
@@ -70,13 +82,17 @@ macro_rules! stand_in_for_a_slow_disk {
                 offset: i64,
             ) -> isize {
                 // SAFETY: the same contract.
-                unsafe { slow_disk::pwrite(file, data, length, offset) }
+                let written = unsafe { disk::pwrite(file, data, length, offset) };
+                $sink(Done::Written);
+                written
             }
 
             // SAFETY: it keeps the contract of the function whose name it takes.
             #[unsafe(no_mangle)]
             extern "C" fn fdatasync(file: c_int) -> c_int {
-                slow_disk::fdatasync(file)
+                let code = disk::fdatasync(file);
+                $sink(Done::Synced);
+                code
             }
         };
     };
