@@ -5,5 +5,6 @@ cd "$(dirname "$0")/.."
 
 bench/setup.sh
 echo "bench: building" >&2
+target=${CARGO_TARGET_DIR:-target}
 cargo build --release --locked -p pam-mfa -p mfa-bench
-exec target/release/mfa-bench "$@"
+exec "$target/release/mfa-bench" "$@"
