@@ -235,6 +235,27 @@ mod tests {
     }
 
     #[test]
+    fn every_option_is_in_the_manual_page_and_in_the_readme() {
+        let page = include_str!("../../packaging/man/pam_mfa.8");
+        let readme = include_str!("../../README.md");
+        for option in [
+            "store",
+            "policy",
+            "prompt",
+            "echo",
+            "try_first_pass",
+            "use_first_pass",
+            "forward_pass",
+            "nodelay",
+            "debug",
+        ] {
+            assert!(page.contains(&format!(".It Cm {option}")), "{option} in the manual page");
+            assert!(readme.contains(&format!("| `{option}")), "{option} in the README");
+        }
+        assert_eq!(page.matches(".It Cm ").count(), 9, "and nothing that the module does not know");
+    }
+
+    #[test]
     fn anything_else_refuses_every_login() {
         let long = format!("prompt={}", "x".repeat(512));
         for words in [
