@@ -3,6 +3,9 @@
 //! ```text
 //! bytes (source: capped, wiped) ──┬─> pskc::Container ── tokens(&Unlock) ──┐
 //!                                 ├─> csv::entra, csv::oath ───────────────┤
+//!                                 ├─> otpauth::list ───────────────────────┼─> Vec<Token>  or  Vec<Problem>, never both
+//!                                 ├─> oath_users ──────────────────────────┤
+//!   home (no symbolic links) ─────┴─> google_authenticator ────────────────┘
 //! ```
 //!
 //! Every reader is strict and gives all or nothing: one bad line, and nothing of the file is used. A [`Problem`] says where it is and
@@ -15,6 +18,11 @@
 pub mod csv;
 mod dates;
 pub mod format;
+pub mod google_authenticator;
+pub mod home;
+pub mod local_time;
+pub mod oath_users;
+pub mod otpauth;
 pub mod pskc;
 pub mod seed_text;
 pub mod source;
