@@ -32,7 +32,9 @@ struct DeviceReport {
     closed_to_strangers: bool,
     wait_seconds: u64,
     stranger_wait_seconds: u64,
-    drift_steps: i8,
+    drift_steps: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<String>,
 }
 
 impl AccountReport {
@@ -63,6 +65,7 @@ impl DeviceReport {
             status: match device.status {
                 Status::Active => "active",
                 Status::Suspended => "suspended",
+                Status::Assigned => "assigned",
             },
             enrolled_at: device.enrolled_at.to_string(),
             failures: device.failures,
@@ -71,6 +74,7 @@ impl DeviceReport {
             wait_seconds: device.wait_seconds,
             stranger_wait_seconds: device.stranger_wait_seconds,
             drift_steps: device.drift_steps,
+            serial: device.serial.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -104,6 +108,7 @@ pub fn standing(device: &DeviceStatus) -> String {
     }
     match device.status {
         Status::Suspended => "suspended".to_owned(),
+        Status::Assigned => "waits to be activated".to_owned(),
         Status::Active if device.wait_seconds > 0 => {
             format!("{failures}, waits {}", duration(device.wait_seconds))
         }
@@ -147,6 +152,7 @@ mod tests {
         DeviceStatus {
             id: mfa_core::hex::Hex([1; 8]),
             name: "phone".parse().unwrap(),
+            serial: None,
             profile: Profile::PLAIN,
             status: Status::Active,
             enrolled_at: Timestamp::from_unix_seconds(1_800_000_000),

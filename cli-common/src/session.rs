@@ -8,7 +8,7 @@ use mfa_core::audit::Event;
 use mfa_core::devices::{DeviceId, DeviceName};
 use mfa_core::otp::{Code, Profile};
 use mfa_core::recovery::RecoveryCode;
-use mfa_core::request::{AccountStatus, PendingEnrollment, WhyNotConfirmed};
+use mfa_core::request::{AccountStatus, PendingEnrollment, RecoveryCodes, WhyNotConfirmed};
 use mfa_core::{
     Caller, Error, FileStore, Policy, Request, Response, Store as _, Timestamp, UserName, answer,
 };
@@ -110,7 +110,8 @@ impl Session {
         name: Option<DeviceName>,
         profile: Profile,
     ) -> Result<PendingEnrollment, Failure> {
-        match self.answer(Request::BeginEnrollment { user: user.clone(), name, profile }) {
+        let request = Request::BeginEnrollment { user: user.clone(), name, profile, replaces: None };
+        match self.answer(request) {
             Ok(Response::Pending(pending)) => Ok(pending),
             Ok(_) => Err(unexpected()),
             Err(error) => Err(self.failure(&error, user)),
@@ -125,8 +126,16 @@ impl Session {
         first: Code,
         second: Code,
     ) -> Result<Result<DeviceName, WhyNotConfirmed>, Failure> {
-        match self.answer(Request::ConfirmEnrollment { user: user.clone(), id, first, second }) {
-            Ok(Response::Enrolled(name)) => Ok(Ok(name)),
+        let request = Request::ConfirmEnrollment {
+            user: user.clone(),
+            id,
+            first,
+            second,
+            replaces: None,
+            recovery_codes: RecoveryCodes::No,
+        };
+        match self.answer(request) {
+            Ok(Response::Enrolled { name, .. }) => Ok(Ok(name)),
             Ok(Response::NotConfirmed(why)) => Ok(Err(why)),
             Ok(_) => Err(unexpected()),
             Err(error) => Err(self.failure(&error, user)),
@@ -190,7 +199,8 @@ impl Session {
     }
 
     fn answer(&self, request: Request) -> mfa_core::Result<Response> {
-        answer(request, &Caller::Privileged, &self.store, &self.policy, Timestamp::now())
+        let caller = Caller::privileged(log::invoker());
+        answer(request, &caller, &self.store, &self.policy, Timestamp::now())
     }
 
     /// An error of core as a sentence about `user` and its cure.
@@ -243,7 +253,14 @@ impl Session {
             | Error::NoRandomness
             | Error::NoMemory
             | Error::BadPolicy { .. }
-            | Error::NotAllowed => self.failure_of_store(error),
+            | Error::NotAllowed
+            | Error::PasswordNeeded
+            | Error::CodeNeeded
+            | Error::SeedInUse { .. }
+            | Error::SerialInUse { .. }
+            | Error::NoSuchToken { .. }
+            | Error::NoBypass
+            | Error::BadRequest(_) => self.failure_of_store(error),
         }
     }
 
@@ -306,7 +323,14 @@ impl Session {
             | Error::NameTaken { .. }
             | Error::NoSuchDevice { .. }
             | Error::NoSuchEnrollment
-            | Error::NotAllowed => None,
+            | Error::NotAllowed
+            | Error::PasswordNeeded
+            | Error::CodeNeeded
+            | Error::SeedInUse { .. }
+            | Error::SerialInUse { .. }
+            | Error::NoSuchToken { .. }
+            | Error::NoBypass
+            | Error::BadRequest(_) => None,
         };
         let sentence = if let Error::NoStore { path } = error {
             format!("{} is missing", path.display())
@@ -332,8 +356,8 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
 
-const fn nothing() -> AccountStatus {
-    AccountStatus { devices: Vec::new(), recovery_codes_left: None }
+fn nothing() -> AccountStatus {
+    AccountStatus::default()
 }
 
 fn unexpected() -> Failure {

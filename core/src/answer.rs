@@ -1,5 +1,6 @@
 //! What a person typed at the prompt, recognised by its shape alone.
 
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::otp::Code;
@@ -10,7 +11,7 @@ use crate::verify::Typed;
 pub const MAX_ANSWER_BYTES: usize = 512;
 
 /// An answer that is shaped like something this program gives out.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Answer {
     /// 6 to 8 digits.
     Code(Code),

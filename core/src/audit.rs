@@ -89,6 +89,7 @@ impl Refusal {
             Self::Skew => "skew",
             Self::Throttled { .. } => "throttled",
             Self::Disabled => "disabled",
+            Self::Expired => "expired",
             Self::NotEnrolled => "not-enrolled",
             Self::ReadOnly => "read-only",
         }
@@ -103,6 +104,7 @@ impl Verdict {
             Self::Accept(Factor::Recovery { left }) => {
                 Event::new("accepted").with("factor", "recovery-code").with("left", left.to_string())
             }
+            Self::Accept(Factor::Bypass) => Event::new("accepted").with("factor", "bypass-code"),
             Self::Refuse(refusal) => {
                 let event = Event::new("refused").with("reason", refusal.reason());
                 match refusal {
@@ -111,6 +113,7 @@ impl Verdict {
                     | Refusal::Replayed
                     | Refusal::Skew
                     | Refusal::Disabled
+                    | Refusal::Expired
                     | Refusal::NotEnrolled
                     | Refusal::ReadOnly => event,
                 }

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::hex::Hex;
+use crate::history::Change;
 use crate::otp::{Algorithm, BadParameter, Digits, Generator, LookAhead, MovingFactor, Period, Profile};
-use crate::recovery::RecoverySet;
+use crate::recovery::{self, Bypass, RecoverySet};
 use crate::seal::{Binding, HostKey, Sealed};
 use crate::secret::{Secret, random_bytes};
 use crate::user_name::UserName;
@@ -21,7 +22,7 @@ pub const MAX_DEVICES: usize = 8;
 /// The format that this version writes and reads.
 const FORMAT: u32 = 1;
 
-/// The largest secret file that is read, in bytes: 8 devices and 10 recovery codes need less than 6,000.
+/// The largest secret file that is read, in bytes: 8 devices, 10 recovery codes and the last changes need less than 10,000.
 pub(crate) const MAX_FILE_BYTES: u64 = 32 * 1024;
 
 /// Names one device for ever, through renames; random.
@@ -33,6 +34,9 @@ pub type DeviceId = Hex<8>;
 pub struct DeviceName(String);
 
 impl DeviceName {
+    /// The longest name, in characters.
+    pub const MAX_CHARACTERS: usize = 40;
+
     /// What nobody's device is called.
     pub(crate) fn decoy() -> Self {
         Self("decoy".to_owned())
@@ -49,7 +53,7 @@ impl FromStr for DeviceName {
 
     fn from_str(text: &str) -> std::result::Result<Self, BadParameter> {
         let name = text.trim();
-        if name.is_empty() || name.chars().count() > 40 {
+        if name.is_empty() || name.chars().count() > Self::MAX_CHARACTERS {
             return Err(BadParameter("a device name must have 1 to 40 characters"));
         }
         if name.chars().any(|c| c.is_control() || is_invisible(c)) {
@@ -86,6 +90,50 @@ impl fmt::Display for DeviceName {
     }
 }
 
+/// A hardware token's serial number: 1 to 64 printable ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Serial(String);
+
+impl Serial {
+    /// The number as printed.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Serial {
+    type Err = BadParameter;
+
+    fn from_str(text: &str) -> std::result::Result<Self, BadParameter> {
+        let number = text.trim();
+        let printable = number.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        (printable && (1..=64).contains(&number.len()))
+            .then(|| Self(number.to_owned()))
+            .ok_or(BadParameter("a serial number must have 1 to 64 printable ASCII characters"))
+    }
+}
+
+impl TryFrom<String> for Serial {
+    type Error = BadParameter;
+
+    fn try_from(text: String) -> std::result::Result<Self, BadParameter> {
+        text.parse()
+    }
+}
+
+impl From<Serial> for String {
+    fn from(serial: Serial) -> Self {
+        serial.0
+    }
+}
+
+impl fmt::Display for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// One device: its public parameters and its sealed seed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "DeviceFields", into = "DeviceFields")]
@@ -98,8 +146,10 @@ pub struct Device {
     pub profile: Profile,
     /// Whether it may be used.
     pub status: Status,
-    /// When its codes were proven, in seconds since 1970.
+    /// When its codes were proven, in seconds since 1970; when it was assigned, for one that waits for its codes.
     pub enrolled_at: u64,
+    /// The number on a hardware token.
+    pub serial: Option<Serial>,
     sealed: Sealed,
 }
 
@@ -111,6 +161,8 @@ pub enum Status {
     Active,
     /// Put aside by its owner or by root; its codes are refused until it is resumed.
     Suspended,
+    /// A hardware token that root gave to its owner; its codes are refused until two of them in a row have proven it.
+    Assigned,
 }
 
 /// A [`Device`] as the keys of a TOML table.
@@ -128,6 +180,8 @@ struct DeviceFields {
     look_ahead: Option<LookAhead>,
     status: Status,
     enrolled_at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    serial: Option<Serial>,
     sealed: Sealed,
 }
 
@@ -140,13 +194,13 @@ enum Kind {
 
 impl From<Device> for DeviceFields {
     fn from(device: Device) -> Self {
-        let Device { id, name, profile, status, enrolled_at, sealed } = device;
+        let Device { id, name, profile, status, enrolled_at, serial, sealed } = device;
         let (kind, period, look_ahead) = match profile.moving_factor {
             MovingFactor::Time(period) => (Kind::Totp, Some(period), None),
             MovingFactor::Counter(look_ahead) => (Kind::Hotp, None, Some(look_ahead)),
         };
         let Profile { algorithm, digits, .. } = profile;
-        Self { id, name, kind, algorithm, digits, period, look_ahead, status, enrolled_at, sealed }
+        Self { id, name, kind, algorithm, digits, period, look_ahead, status, enrolled_at, serial, sealed }
     }
 }
 
@@ -164,6 +218,7 @@ impl TryFrom<DeviceFields> for Device {
             look_ahead,
             status,
             enrolled_at,
+            serial,
             sealed,
         } = fields;
         let moving_factor = match (kind, period, look_ahead) {
@@ -179,6 +234,7 @@ impl TryFrom<DeviceFields> for Device {
             profile: Profile { moving_factor, algorithm, digits },
             status,
             enrolled_at,
+            serial,
             sealed,
         })
     }
@@ -199,7 +255,8 @@ impl Device {
     ) -> Result<Self> {
         let id = Hex(random_bytes()?);
         let sealed = Sealed::seal(key, &binding(user, id, profile), seed)?;
-        Ok(Self { id, name, profile, status: Status::Active, enrolled_at: now.unix_seconds(), sealed })
+        let enrolled_at = now.unix_seconds();
+        Ok(Self { id, name, profile, status: Status::Active, enrolled_at, serial: None, sealed })
     }
 
     /// The seed itself.
@@ -247,17 +304,44 @@ pub struct Devices {
     /// The hashes of the recovery codes, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoverySet>,
+    /// A code that root has issued to let the person in once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bypass: Option<Bypass>,
+    /// What the update that wrote this file did; before the next one these go to the history.
+    #[serde(rename = "change", default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) changes: Vec<Change>,
 }
 
 impl Devices {
     /// An account with no device yet.
     pub fn none(user: &UserName) -> Self {
-        Self { format: FORMAT, user: user.clone(), list: Vec::new(), recovery: None }
+        Self {
+            format: FORMAT,
+            user: user.clone(),
+            list: Vec::new(),
+            recovery: None,
+            bypass: None,
+            changes: Vec::new(),
+        }
     }
 
     /// The device of that name.
     pub fn named(&self, name: &DeviceName) -> Option<&Device> {
         self.list.iter().find(|device| device.name == *name)
+    }
+
+    /// The device of that name, to change it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchDevice`].
+    pub(crate) fn named_mut(&mut self, name: &DeviceName) -> Result<&mut Device> {
+        let missing = || Error::NoSuchDevice { name: name.to_string() };
+        self.list.iter_mut().find(|device| device.name == *name).ok_or_else(missing)
+    }
+
+    /// Whether there is anything that an answer could be compared with.
+    pub fn can_answer(&self) -> bool {
+        !self.list.is_empty() || self.bypass.is_some()
     }
 
     /// Opens every seed.
@@ -295,8 +379,12 @@ impl Devices {
         if devices.list.len() > MAX_DEVICES {
             return Err("it has more than 8 devices".to_owned());
         }
-        if devices.recovery.as_ref().is_some_and(|set| !set.is_sound()) {
+        let (set, bypass) = (devices.recovery.as_ref(), devices.bypass.as_ref());
+        if set.is_some_and(|set| !set.is_sound()) || bypass.is_some_and(|bypass| !bypass.is_sound()) {
             return Err("its recovery codes have parameters that no version wrote".to_owned());
+        }
+        if set.zip(bypass).is_some_and(|(set, bypass)| !recovery::fit_together(set, bypass)) {
+            return Err("its bypass code is hashed unlike its recovery codes".to_owned());
         }
         let mut identifiers: Vec<DeviceId> = devices.list.iter().map(|device| device.id).collect();
         identifiers.sort_unstable();

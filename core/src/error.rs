@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::{fmt, io};
 
+use crate::devices::Serial;
 use crate::secret::NoRandomness;
+use crate::user_name::UserName;
 
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -83,6 +85,29 @@ pub enum Error {
     NoSuchEnrollment,
     /// The caller may not ask this about that account.
     NotAllowed,
+    /// The account has no device yet, and its password must be checked before it gets one.
+    PasswordNeeded,
+    /// A change of devices needs a current code of one of them, or a recovery code.
+    CodeNeeded,
+    /// Another account, or another device of this one, has this seed (RFC 6238 R5: each prover has its own key).
+    SeedInUse {
+        /// Whose device it is.
+        user: UserName,
+    },
+    /// Another device has this serial number.
+    SerialInUse {
+        /// Whose device it is.
+        user: UserName,
+    },
+    /// No token of that number waits for this account to prove it.
+    NoSuchToken {
+        /// The number on the token.
+        serial: Serial,
+    },
+    /// No bypass code is waiting.
+    NoBypass,
+    /// A part of the request is not as it must be; the text says what it must be.
+    BadRequest(&'static str),
 }
 
 impl fmt::Display for Error {
@@ -115,6 +140,13 @@ impl fmt::Display for Error {
                 f.write_str("this enrollment is over: it was finished, replaced or too old")
             }
             Self::NotAllowed => f.write_str("you may not do that to this account"),
+            Self::PasswordNeeded => f.write_str("the account's password is needed for its first device"),
+            Self::CodeNeeded => f.write_str("a current code, or a recovery code, is needed for that"),
+            Self::SeedInUse { user } => write!(f, "{user} has a device with this key"),
+            Self::SerialInUse { user } => write!(f, "{user} has the token with this serial number"),
+            Self::NoSuchToken { serial } => write!(f, "no token {serial} waits to be activated"),
+            Self::NoBypass => f.write_str("there is no bypass code"),
+            Self::BadRequest(why) => f.write_str(why),
         }
     }
 }

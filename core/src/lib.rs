@@ -25,12 +25,14 @@
     )
 )]
 
+mod account;
 pub mod answer;
 pub mod audit;
 pub mod clock;
 pub mod devices;
 pub mod error;
 pub mod hex;
+pub mod history;
 pub mod otp;
 pub mod otpauth;
 pub mod policy;
@@ -47,7 +49,7 @@ pub mod verify;
 pub use clock::Timestamp;
 pub use error::{Error, Result};
 pub use policy::Policy;
-pub use request::{Caller, Request, Response, answer};
+pub use request::{Caller, Evidence, Request, Response, Right, answer};
 pub use secret::Secret;
 pub use store::{FileStore, Store};
 pub use user_name::UserName;

@@ -4,17 +4,17 @@ use std::fmt;
 use std::str::FromStr;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 use subtle::{Choice, ConstantTimeEq as _};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
 /// How a device makes codes: everything but its seed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// What moves the code on: time or a counter.
     pub moving_factor: MovingFactor,
@@ -40,7 +40,7 @@ impl Profile {
 }
 
 /// What makes the next code differ from the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MovingFactor {
     /// TOTP: the number of whole periods since 1970 (RFC 6238 4.2, T0 = 0).
     Time(Period),
@@ -239,6 +239,17 @@ impl Code {
         self.digits
     }
 
+    /// The digits as text, leading zeros included. Every place that shows a code is found by this name.
+    pub fn expose_text(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::with_capacity(8));
+        for place in (0..u32::from(self.digits)).rev() {
+            let digit =
+                10_u32.checked_pow(place).and_then(|power| self.value.checked_div(power)).unwrap_or(0);
+            text.push(char::from_digit(digit.checked_rem(10).unwrap_or(0), 10).unwrap_or('0'));
+        }
+        text
+    }
+
     /// Equal in all digits, in a time that does not depend on them. The length is public.
     fn matches(&self, other: &Self) -> Choice {
         self.digits.ct_eq(&other.digits) & self.value.ct_eq(&other.value)
@@ -247,6 +258,22 @@ impl Code {
     /// Whether two codes are the same.
     pub fn same_as(&self, other: &Self) -> bool {
         self.matches(other).into()
+    }
+}
+
+/// For a message between two processes of one host.
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.digits, self.value).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (digits, value) = <(u8, u32)>::deserialize(deserializer)?;
+        let code = Self { digits, value };
+        let is_code = Digits::try_from(digits).is_ok_and(|digits| value < digits.modulus());
+        is_code.then_some(code).ok_or_else(|| serde::de::Error::custom("not a code"))
     }
 }
 

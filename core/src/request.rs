@@ -1,37 +1,79 @@
 //! Everything anyone may ask about an account, and the one function that answers it.
 //!
 //! A caller that can open the store asks in its own process. One that can't sends the same request to a process that can, which
-//! passes on who is asking as [`Caller`].
+//! passes on who is asking as [`Caller`]. What is done for each request stands in `account`.
 
+use serde::{Deserialize, Serialize};
+
+use crate::account::{adoption, bypass, changes, enrollment, login, repair, resync, status};
 use crate::answer::Answer;
 use crate::clock::Timestamp;
-use crate::devices::{Device, DeviceId, DeviceName, MAX_DEVICES, Status};
+use crate::devices::{DeviceId, DeviceName, Serial, Status};
 use crate::error::{Error, Result};
-use crate::hex::Hex;
-use crate::otp::{Algorithm, Code, Generator, MovingFactor, Profile};
+use crate::history::{Change, Origin};
+use crate::otp::{Code, Profile};
 use crate::policy::Policy;
-use crate::recovery::{RecoveryCode, RecoverySet};
-use crate::seal::HostKey;
-use crate::secret::{Secret, wipe_stack};
-use crate::state::{DeviceState, Source, State};
-use crate::store::{Access, Account, Record, Shard, Store};
+use crate::recovery::{RecoveryCode, ScratchCode};
+use crate::secret::{Secret, exposed, wipe_stack};
+use crate::store::Store;
 use crate::user_name::UserName;
-use crate::verify::{DRIFT_CAP_STEPS, Occasion, Refusal, Round, Typed, Verdict, verify, verify_recovery};
+use crate::verify::{Refusal, Round, Verdict};
 
 /// How long an enrollment waits for its codes, in seconds; until then a retry shows the same key.
 pub const PENDING_SECONDS: u64 = 15 * 60;
 
-/// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Caller {
+/// Who asks, and from where.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// What the caller may ask.
+    pub right: Right,
+    /// What the history and the log say about where the request came from.
+    pub origin: Origin,
+}
+
+impl Caller {
     /// Whoever can open the store anyway: root's programs, and a login that acts for it.
+    pub fn privileged(origin: impl AsRef<str>) -> Self {
+        Self { right: Right::Privileged, origin: Origin::new(origin.as_ref()) }
+    }
+
+    /// The owner of the account, known from the kernel.
+    pub fn owner(user: UserName, evidence: Evidence, origin: impl AsRef<str>) -> Self {
+        Self { right: Right::Owner { user, evidence }, origin: Origin::new(origin.as_ref()) }
+    }
+}
+
+/// What a caller may ask.
+#[derive(Clone, Debug)]
+pub enum Right {
+    /// Everything, about every account.
     Privileged,
-    /// The owner of that account, known from the kernel. May ask about that account alone.
-    Owner(UserName),
+    /// What concerns that account alone, and changes only with evidence that it is more than an open terminal.
+    Owner {
+        /// Whose account.
+        user: UserName,
+        /// What speaks for the caller besides the kernel.
+        evidence: Evidence,
+    },
+}
+
+/// What speaks for an owner who wants to change devices.
+#[derive(Clone, Debug)]
+pub enum Evidence {
+    /// Nothing but that the kernel says who it is.
+    Nothing,
+    /// The account's password was right. Enough for the first device alone: what a second factor guards, a password can't give away.
+    Password,
+    /// A current code of a device, or a recovery code, still to be verified. It is used up by that.
+    Answer(Answer),
 }
 
 /// What may be asked.
-#[derive(Debug)]
+///
+/// An owner needs no evidence for [`Request::Verify`], [`Request::Status`], [`Request::History`] and [`Request::Resync`] (two codes are
+/// evidence in themselves), [`Evidence::Password`] to begin with a first device, and [`Evidence::Answer`] for everything else that
+/// is not for root alone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Request {
     /// Is this answer good for a login, now? If so it is used up.
     Verify {
@@ -49,14 +91,21 @@ pub enum Request {
         /// Whose.
         user: UserName,
     },
+    /// Which devices did this account ever have, and what became of them?
+    History {
+        /// Whose.
+        user: UserName,
+    },
     /// Give me a new key to put into a device, or the one that is still waiting for its codes.
     BeginEnrollment {
         /// Whose.
         user: UserName,
-        /// What to call the device. None: `phone`, or `phone 2` and so on.
+        /// What to call the device. None: `phone`, or `phone 2` and so on; or the name of the one that it replaces.
         name: Option<DeviceName>,
         /// How it shall make codes.
         profile: Profile,
+        /// Which device ends when the new one is proven.
+        replaces: Option<DeviceName>,
     },
     /// Here are two consecutive codes from that device: bind it.
     ConfirmEnrollment {
@@ -64,6 +113,59 @@ pub enum Request {
         user: UserName,
         /// Which enrollment.
         id: DeviceId,
+        /// A code.
+        first: Code,
+        /// The next code.
+        second: Code,
+        /// Which device ends now.
+        replaces: Option<DeviceName>,
+        /// Whether to make recovery codes.
+        recovery_codes: RecoveryCodes,
+    },
+    /// Here are two consecutive codes of the hardware token that root assigned to me: bind it.
+    ActivateToken {
+        /// Whose.
+        user: UserName,
+        /// The number on the token.
+        serial: Serial,
+        /// What to call it from now on. None: as root called it.
+        name: Option<DeviceName>,
+        /// A code.
+        first: Code,
+        /// The next code.
+        second: Code,
+        /// Whether to make recovery codes.
+        recovery_codes: RecoveryCodes,
+    },
+    /// Call this device something else.
+    RenameDevice {
+        /// Whose.
+        user: UserName,
+        /// Which.
+        name: DeviceName,
+        /// Its new name.
+        to: DeviceName,
+    },
+    /// Let this device's codes be refused until it is resumed.
+    SuspendDevice {
+        /// Whose.
+        user: UserName,
+        /// Which.
+        name: DeviceName,
+    },
+    /// Let this device's codes count again.
+    ResumeDevice {
+        /// Whose.
+        user: UserName,
+        /// Which.
+        name: DeviceName,
+    },
+    /// Here are two consecutive codes of a device whose clock or counter has run away: follow it.
+    Resync {
+        /// Whose.
+        user: UserName,
+        /// Which.
+        name: DeviceName,
         /// A code.
         first: Code,
         /// The next code.
@@ -81,58 +183,150 @@ pub enum Request {
         /// Whose.
         user: UserName,
     },
-    /// Forget all failures and enable all devices.
+    /// For root. Make a code that lets this person in once.
+    IssueBypass {
+        /// Whose.
+        user: UserName,
+        /// For how long, in seconds.
+        valid_seconds: u64,
+        /// Why, for the record: 1 to 200 printable characters.
+        reason: String,
+    },
+    /// For root. The bypass code ends unused.
+    CancelBypass {
+        /// Whose.
+        user: UserName,
+    },
+    /// For root. Take over devices and scratch codes from elsewhere, all or none.
+    Adopt {
+        /// Whose.
+        user: UserName,
+        /// The devices.
+        devices: Vec<ForeignDevice>,
+        /// Eight-digit scratch codes of pam_google_authenticator, each good once.
+        scratch_codes: Vec<ScratchCode>,
+    },
+    /// For root. Everything that is needed to have this account's devices on another host.
+    Export {
+        /// Whose.
+        user: UserName,
+    },
+    /// For root. Forget all failures and enable all devices.
     Unlock {
         /// Whose.
         user: UserName,
     },
-    /// Make a new state for an account whose state is damaged or gone, so cautiously that no used code works again.
+    /// For root. Make a new state for an account whose state is damaged or gone, so cautiously that no used code works again.
     Repair {
         /// Whose.
         user: UserName,
     },
 }
 
+/// Whether recovery codes are made with a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RecoveryCodes {
+    /// If the account has none.
+    IfNone,
+    /// No.
+    No,
+}
+
+/// A device that was enrolled, or made, elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignDevice {
+    /// What to call it. If it is taken a number is added.
+    pub name: DeviceName,
+    /// How it makes codes.
+    pub profile: Profile,
+    /// Its seed.
+    #[serde(with = "exposed")]
+    pub seed: Secret,
+    /// The number on a hardware token.
+    pub serial: Option<Serial>,
+    /// The last step or counter that was used elsewhere.
+    pub floor: Option<u64>,
+    /// The steps by which its clock is ahead.
+    pub clock_offset_steps: i32,
+    /// Whether it may be used at once: [`Status::Assigned`] waits for two codes.
+    pub status: Status,
+}
+
 /// What is answered.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Response {
     /// To [`Request::Verify`].
     Verdict(Verdict),
     /// To [`Request::Status`].
     Status(AccountStatus),
+    /// To [`Request::History`], oldest first.
+    History(Vec<Change>),
     /// To [`Request::BeginEnrollment`].
     Pending(PendingEnrollment),
-    /// To [`Request::ConfirmEnrollment`]: the device is bound, and both codes are used up.
-    Enrolled(DeviceName),
-    /// To [`Request::ConfirmEnrollment`]: nothing has changed.
+    /// To [`Request::ConfirmEnrollment`] and [`Request::ActivateToken`]: the device is bound, and both codes are used up.
+    Enrolled {
+        /// What it is called.
+        name: DeviceName,
+        /// New recovery codes, if there were none and they were asked for; to be shown once.
+        recovery_codes: Vec<RecoveryCode>,
+    },
+    /// To [`Request::ConfirmEnrollment`], [`Request::ActivateToken`] and [`Request::Resync`]: nothing has changed.
     NotConfirmed(WhyNotConfirmed),
+    /// The evidence was not good, or the device may not be tried now. Nothing has changed but that a failure was counted.
+    Refused(Refusal),
     /// To [`Request::NewRecoveryCodes`]: to be shown once.
     RecoveryCodes(Vec<RecoveryCode>),
-    /// To [`Request::RemoveDevice`], [`Request::Unlock`] and [`Request::Repair`].
+    /// To [`Request::IssueBypass`]: to be shown once.
+    Bypass {
+        /// The code.
+        code: RecoveryCode,
+        /// Until when it is good.
+        until: Timestamp,
+    },
+    /// To [`Request::Export`].
+    Exported(Vec<ForeignDevice>),
+    /// To all others: it is done.
     Done,
 }
 
 /// What there is to know of an account without its secrets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AccountStatus {
     /// The devices, oldest first.
     pub devices: Vec<DeviceStatus>,
     /// How many recovery codes are left. None: none were ever made.
     pub recovery_codes_left: Option<u8>,
+    /// The bypass code that root has issued, until it is used, cancelled or too old.
+    pub bypass: Option<BypassStatus>,
+}
+
+/// What there is to know of a bypass code without the code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BypassStatus {
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// Until when it is good.
+    pub until: Timestamp,
+    /// Why it was issued.
+    pub reason: String,
+    /// Who issued it.
+    pub by: Origin,
 }
 
 /// What there is to know of a device without its seed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceStatus {
     /// Its identifier.
     pub id: DeviceId,
     /// What its owner calls it.
     pub name: DeviceName,
+    /// The number on a hardware token.
+    pub serial: Option<Serial>,
     /// How it makes codes.
     pub profile: Profile,
-    /// Whether its owner or root put it aside.
+    /// Whether its owner or root put it aside, or it waits for its first two codes.
     pub status: Status,
-    /// When it was bound.
+    /// When it was bound; when it was assigned, for one that waits.
     pub enrolled_at: Timestamp,
     /// Failures in a row, from everywhere.
     pub failures: u32,
@@ -145,11 +339,11 @@ pub struct DeviceStatus {
     /// The seconds until a try from another address is looked at.
     pub stranger_wait_seconds: u64,
     /// The steps by which its clock is ahead of this host's, as learned.
-    pub drift_steps: i8,
+    pub drift_steps: i32,
 }
 
 /// A key that waits for two codes.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PendingEnrollment {
     /// Which enrollment, for [`Request::ConfirmEnrollment`].
     pub id: DeviceId,
@@ -158,13 +352,14 @@ pub struct PendingEnrollment {
     /// How it shall make codes.
     pub profile: Profile,
     /// The seed to put into it.
+    #[serde(with = "exposed")]
     pub seed: Secret,
     /// Until when the codes are awaited.
     pub until: Timestamp,
 }
 
 /// Why two codes did not prove a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WhyNotConfirmed {
     /// The same code twice.
     SameCode,
@@ -180,7 +375,9 @@ pub enum WhyNotConfirmed {
         /// What the app does instead.
         instead: Profile,
     },
-    /// The codes of another key.
+    /// Right codes that were used up before.
+    Used,
+    /// The codes of another key, or of a time or counter beyond the span that is searched.
     OtherCodes,
 }
 
@@ -198,429 +395,148 @@ pub fn answer<S: Store>(
     policy: &Policy,
     now: Timestamp,
 ) -> Result<Response> {
-    check_caller(&request, caller)?;
+    let context = Context { caller, store, policy, now };
+    if let Err(refused) = context.check_right(&request)? {
+        return Ok(Response::Refused(refused));
+    }
     match request {
         Request::Verify { user, answer, remote_host, round } => {
-            let attempt = Attempt { answer: &answer, remote_host: remote_host.as_deref(), round, now };
-            let verdict = verify_answer(user.as_ref(), &attempt, store, policy);
+            let attempt = login::Attempt { answer: &answer, remote_host: remote_host.as_deref(), round, now };
+            let verdict = login::verify_answer(user.as_ref(), &attempt, store, policy);
             wipe_stack();
             verdict.map(Response::Verdict)
         }
-        Request::Status { user } => status(&user, store, policy, now).map(Response::Status),
-        Request::BeginEnrollment { user, name, profile } => {
-            begin(&user, name.as_ref(), profile, store, now).map(Response::Pending)
+        Request::Status { user } => status::status(&user, &context).map(Response::Status),
+        Request::History { user } => store.history(&user).map(Response::History),
+        Request::BeginEnrollment { user, name, profile, replaces } => {
+            enrollment::begin(&user, name.as_ref(), profile, replaces.as_ref(), &context)
+                .map(Response::Pending)
         }
-        Request::ConfirmEnrollment { user, id, first, second } => {
-            confirm(&user, id, &first, &second, store, now)
+        Request::ConfirmEnrollment { user, id, first, second, replaces, recovery_codes } => {
+            let wanted = enrollment::Which::Pending { id, replaces };
+            enrollment::bind(&user, &wanted, (&first, &second), recovery_codes, &context)
         }
-        Request::RemoveDevice { user, name } => remove_device(&user, &name, store),
+        Request::ActivateToken { user, serial, name, first, second, recovery_codes } => {
+            let wanted = enrollment::Which::Assigned { serial, name };
+            enrollment::bind(&user, &wanted, (&first, &second), recovery_codes, &context)
+        }
+        Request::RenameDevice { user, name, to } => changes::rename(&user, &name, &to, &context),
+        Request::SuspendDevice { user, name } => {
+            changes::set_status(&user, &name, Status::Suspended, &context)
+        }
+        Request::ResumeDevice { user, name } => changes::set_status(&user, &name, Status::Active, &context),
+        Request::Resync { user, name, first, second } => {
+            resync::resync(&user, &name, &first, &second, &context)
+        }
+        Request::RemoveDevice { user, name } => changes::remove(&user, &name, &context),
         Request::NewRecoveryCodes { user } => {
-            new_recovery_codes(&user, store, now).map(Response::RecoveryCodes)
+            changes::new_recovery_codes(&user, &context).map(Response::RecoveryCodes)
         }
-        Request::Unlock { user } => unlock(&user, store),
-        Request::Repair { user } => repair(&user, store, now),
-    }
-}
-
-fn check_caller(request: &Request, caller: &Caller) -> Result<()> {
-    let (user, for_owner) = match request {
-        Request::Verify { user, .. } => (user.as_ref(), true),
-        Request::Status { user } => (Some(user), true),
-        Request::BeginEnrollment { user, .. }
-        | Request::ConfirmEnrollment { user, .. }
-        | Request::RemoveDevice { user, .. }
-        | Request::NewRecoveryCodes { user }
-        | Request::Unlock { user }
-        | Request::Repair { user } => (Some(user), false),
-    };
-    match caller {
-        Caller::Privileged => Ok(()),
-        Caller::Owner(owner) if for_owner && user == Some(owner) => Ok(()),
-        Caller::Owner(_) => Err(Error::NotAllowed),
-    }
-}
-
-/// One answer, when and from where.
-struct Attempt<'a> {
-    answer: &'a Answer,
-    remote_host: Option<&'a str>,
-    round: Round,
-    now: Timestamp,
-}
-
-fn verify_answer<S: Store>(
-    user: Option<&UserName>,
-    attempt: &Attempt<'_>,
-    store: &S,
-    policy: &Policy,
-) -> Result<Verdict> {
-    match user.map(|user| verify_account(Account::User(user), attempt, store, policy)) {
-        Some(Err(Error::NotEnrolled)) | None => {}
-        Some(decided) => return decided,
-    }
-    // Nobody's login: the same work on nobody's account, whatever that account says.
-    let name = user.map(UserName::as_str).unwrap_or_default();
-    let shard = Shard::of(store.key()?.short_tag(&[b"decoy", name.as_bytes()]));
-    match verify_account(Account::Decoy(shard), attempt, store, policy) {
-        // What is wrong with the store is so for everybody; what is wrong with a decoy must not show who has none.
-        Err(error @ (Error::NoStore { .. } | Error::KeyLost { .. })) => Err(error),
-        Ok(_) | Err(_) => Ok(Verdict::Refuse(Refusal::NotEnrolled)),
-    }
-}
-
-fn verify_account<S: Store>(
-    account: Account<'_>,
-    attempt: &Attempt<'_>,
-    store: &S,
-    policy: &Policy,
-) -> Result<Verdict> {
-    let key = store.key()?;
-    let source = source(key, account, attempt.remote_host);
-    let occasion = |record: &Record| Occasion {
-        now: attempt.now,
-        source,
-        durability: record.durability,
-        round: attempt.round,
-    };
-    let typed = match attempt.answer {
-        Answer::Code(code) => &Typed::exactly(code.clone()),
-        Answer::Tails(typed) => typed,
-        Answer::Recovery(code) => {
-            // The slow hash is computed outside the lock, on the set that is read here and checked again under it.
-            let set = store.update(account, Access::Login, |record| Ok(record.devices.recovery.clone()))?;
-            let position = set.as_ref().unwrap_or(&RecoverySet::decoy()).position(key, code)?;
-            return store.update(account, Access::Login, |record| {
-                let position = position.filter(|_| record.devices.recovery == set);
-                let occasion = occasion(record);
-                Ok(verify_recovery(
-                    record.devices.recovery.as_ref(),
-                    position,
-                    &mut record.state,
-                    occasion,
-                    policy,
-                ))
-            });
+        Request::IssueBypass { user, valid_seconds, reason } => {
+            bypass::issue(&user, valid_seconds, &reason, &context)
         }
-    };
-    store.update(account, Access::Login, |record| {
-        let devices = record.devices.open(key)?;
-        let occasion = occasion(record);
-        Ok(verify(&devices, &mut record.state, typed, occasion, policy))
-    })
+        Request::CancelBypass { user } => bypass::cancel(&user, &context),
+        Request::Adopt { user, devices, scratch_codes } => {
+            adoption::adopt(&user, &devices, &scratch_codes, &context)
+        }
+        Request::Export { user } => adoption::export(&user, &context).map(Response::Exported),
+        Request::Unlock { user } => repair::unlock(&user, &context),
+        Request::Repair { user } => repair::repair(&user, &context),
+    }
 }
 
-/// The name of an address in one account's record: a keyed hash, of a whole /64 for IPv6, where one host has them all.
-fn source(key: &HostKey, account: Account<'_>, remote_host: Option<&str>) -> Source {
-    let user = match account {
-        Account::User(user) => user.as_str(),
-        Account::Decoy(_) => "(decoy)",
-    };
-    let place = match remote_host {
-        None => "local".to_owned(),
-        Some(host) => match host.parse::<std::net::IpAddr>().map(|address| address.to_canonical()) {
-            Ok(std::net::IpAddr::V6(address)) => {
-                let [a, b, c, d, ..] = address.segments();
-                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-            }
-            Ok(address @ std::net::IpAddr::V4(_)) => address.to_string(),
-            Err(_) => format!("host {host}"),
-        },
-    };
-    Hex(key.short_tag(&[b"source", user.as_bytes(), place.as_bytes()]))
+/// What every request is answered with.
+pub(crate) struct Context<'a, S> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) store: &'a S,
+    pub(crate) policy: &'a Policy,
+    pub(crate) now: Timestamp,
 }
 
-fn status<S: Store>(user: &UserName, store: &S, policy: &Policy, now: Timestamp) -> Result<AccountStatus> {
-    store.update(Account::User(user), Access::Login, |record| {
-        let device_status = |device: &Device| {
-            let state = record.state.device(device.id)?;
-            Some(DeviceStatus {
-                id: device.id,
-                name: device.name.clone(),
-                profile: device.profile,
-                status: device.status,
-                enrolled_at: Timestamp::from_unix_seconds(device.enrolled_at),
-                failures: state.failures(),
-                disabled: state.disabled,
-                closed_to_strangers: state.closed_to_strangers,
-                wait_seconds: state.known_failures.wait_seconds(policy.throttle, state.failures(), now),
-                stranger_wait_seconds: state.stranger_failures.wait_seconds(
-                    policy.throttle,
-                    state.failures(),
-                    now,
-                ),
-                drift_steps: state.drift_steps,
-            })
+/// What an owner must bring along.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needed {
+    Nothing,
+    /// A password for the first device, a code for another one.
+    PasswordOrAnswer,
+    /// A password while the account has no device that was ever proven, nothing after that.
+    PasswordAtFirst,
+    Answer,
+    Root,
+}
+
+impl Request {
+    fn needed(&self) -> (Option<&UserName>, Needed) {
+        match self {
+            Self::Verify { user, .. } => (user.as_ref(), Needed::Nothing),
+            Self::Status { user }
+            | Self::History { user }
+            | Self::Resync { user, .. }
+            // The seed that the codes come from was given to somebody who had what was needed.
+            | Self::ConfirmEnrollment { user, .. } => (Some(user), Needed::Nothing),
+            Self::BeginEnrollment { user, .. } => (Some(user), Needed::PasswordOrAnswer),
+            Self::ActivateToken { user, .. } => (Some(user), Needed::PasswordAtFirst),
+            Self::RenameDevice { user, .. }
+            | Self::SuspendDevice { user, .. }
+            | Self::ResumeDevice { user, .. }
+            | Self::RemoveDevice { user, .. }
+            | Self::NewRecoveryCodes { user } => (Some(user), Needed::Answer),
+            Self::IssueBypass { user, .. }
+            | Self::CancelBypass { user }
+            | Self::Adopt { user, .. }
+            | Self::Export { user }
+            | Self::Unlock { user }
+            | Self::Repair { user } => (Some(user), Needed::Root),
+        }
+    }
+
+    /// Whose account is asked about.
+    pub fn user(&self) -> Option<&UserName> {
+        self.needed().0
+    }
+}
+
+impl<S: Store> Context<'_, S> {
+    /// Whether the caller may have this answered. The inner error says why its evidence was not good.
+    fn check_right(&self, request: &Request) -> Result<std::result::Result<(), Refusal>> {
+        let (whose, needed) = request.needed();
+        let (user, evidence) = match &self.caller.right {
+            Right::Privileged => return Ok(Ok(())),
+            Right::Owner { user, evidence } => (user, evidence),
         };
-        let recovery_codes_left = record.devices.recovery.as_ref().map(|set| {
-            let used = if record.state.recovery.set == Some(set.id) {
-                record.state.recovery.used.count_ones()
-            } else {
-                0
-            };
-            set.len().saturating_sub(u8::try_from(used).unwrap_or(u8::MAX))
-        });
-        Ok(AccountStatus {
-            devices: record.devices.list.iter().filter_map(device_status).collect(),
-            recovery_codes_left,
-        })
-    })
-}
+        if whose != Some(user) {
+            return Err(Error::NotAllowed);
+        }
+        if needed == Needed::Root {
+            return Err(Error::NotAllowed);
+        }
+        if needed == Needed::Nothing {
+            return Ok(Ok(()));
+        }
+        if needed != Needed::Answer && !self.is_enrolled(user)? {
+            let is_shown = matches!(evidence, Evidence::Password);
+            return if is_shown { Ok(Ok(())) } else { Err(Error::PasswordNeeded) };
+        }
+        if needed == Needed::PasswordAtFirst {
+            return Ok(Ok(()));
+        }
+        let Evidence::Answer(answer) = evidence else { return Err(Error::CodeNeeded) };
+        let attempt = login::Attempt { answer, remote_host: None, round: Round::First, now: self.now };
+        let verdict = login::verify_answer(Some(user), &attempt, self.store, self.policy);
+        wipe_stack();
+        match verdict? {
+            Verdict::Accept(_) => Ok(Ok(())),
+            Verdict::Refuse(refusal) => Ok(Err(refusal)),
+        }
+    }
 
-fn begin<S: Store>(
-    user: &UserName,
-    name: Option<&DeviceName>,
-    profile: Profile,
-    store: &S,
-    now: Timestamp,
-) -> Result<PendingEnrollment> {
-    store.prepare()?;
-    let key = store.key()?;
-    store.update(Account::User(user), Access::Change, |record| {
-        let name = match name {
-            Some(name) => name.clone(),
-            None => free_name(record)?,
+    /// Whether the account has a device that was ever proven.
+    pub(crate) fn is_enrolled(&self, user: &UserName) -> Result<bool> {
+        let devices = match status::status(user, self) {
+            Ok(status) => status.devices,
+            Err(Error::NotEnrolled | Error::NoStore { .. }) => return Ok(false),
+            Err(error) => return Err(error),
         };
-        check_room(record, &name)?;
-        let waiting = record.pending.take().filter(|pending| {
-            is_waiting(pending, record, now) && pending.name == name && pending.profile == profile
-        });
-        let device = match waiting {
-            Some(device) => device,
-            None => Device::seal(key, user, name, profile, &Secret::random(profile.seed_bytes())?, now)?,
-        };
-        let seed = device.open_seed(key, user)?;
-        let pending = PendingEnrollment {
-            id: device.id,
-            name: device.name.clone(),
-            profile,
-            seed,
-            until: Timestamp::from_unix_seconds(device.enrolled_at.saturating_add(PENDING_SECONDS)),
-        };
-        record.pending = Some(device);
-        Ok(pending)
-    })
-}
-
-/// `phone`, `phone 2`, `phone 3`, ..
-fn free_name(record: &Record) -> Result<DeviceName> {
-    (1..=MAX_DEVICES.saturating_add(1))
-        .filter_map(
-            |number| if number == 1 { "phone".parse().ok() } else { format!("phone {number}").parse().ok() },
-        )
-        .find(|name| record.devices.named(name).is_none())
-        .ok_or(Error::TooManyDevices)
-}
-
-fn check_room(record: &Record, name: &DeviceName) -> Result<()> {
-    if record.devices.named(name).is_some() {
-        return Err(Error::NameTaken { name: name.to_string() });
+        Ok(devices.iter().any(|device| device.status != Status::Assigned))
     }
-    if record.devices.list.len() >= MAX_DEVICES {
-        return Err(Error::TooManyDevices);
-    }
-    Ok(())
-}
-
-fn is_waiting(pending: &Device, record: &Record, now: Timestamp) -> bool {
-    let age = now.seconds_since(Timestamp::from_unix_seconds(pending.enrolled_at));
-    // Killed between binding the device and forgetting that it waited: it waits no more.
-    let bound = record.devices.list.iter().any(|device| device.id == pending.id);
-    age.is_some_and(|age| age <= PENDING_SECONDS) && !bound
-}
-
-fn confirm<S: Store>(
-    user: &UserName,
-    id: DeviceId,
-    first: &Code,
-    second: &Code,
-    store: &S,
-    now: Timestamp,
-) -> Result<Response> {
-    let key = store.key()?;
-    store.update(Account::User(user), Access::Change, |record| {
-        let pending =
-            record.pending.clone().filter(|pending| pending.id == id && is_waiting(pending, record, now));
-        let Some(mut device) = pending else { return Err(Error::NoSuchEnrollment) };
-        check_room(record, &device.name)?;
-        let seed = device.open_seed(key, user)?;
-        let proven = match prove(&seed, device.profile, first, second, now) {
-            Ok(proven) => proven,
-            Err(why) => return Ok(Response::NotConfirmed(why)),
-        };
-        device.enrolled_at = now.unix_seconds();
-        let name = device.name.clone();
-        // A confirmation that the disk refused half-way may have left its entry.
-        record.state.devices.retain(|entry| entry.id != device.id);
-        record.state.devices.push(DeviceState::with_floor(device.id, Some(proven.floor), proven.drift_steps));
-        record.devices.list.push(device);
-        record.pending = None;
-        Ok(Response::Enrolled(name))
-    })
-}
-
-/// Where two consecutive codes were found.
-struct Proven {
-    /// The counter of the second: both are used up.
-    floor: u64,
-    /// The least drift that has the second in its window.
-    drift_steps: i8,
-}
-
-/// How far from now codes are searched, in steps either way: beyond the cap of the drift it serves to say how far a clock is off.
-const SEARCH_STEPS: u64 = 120;
-/// How many presses a counter device may have had before it is enrolled.
-const SEARCH_COUNTERS: u64 = 100;
-
-fn prove(
-    seed: &Secret,
-    profile: Profile,
-    first: &Code,
-    second: &Code,
-    now: Timestamp,
-) -> std::result::Result<Proven, WhyNotConfirmed> {
-    if first.same_as(second) {
-        return Err(WhyNotConfirmed::SameCode);
-    }
-    let pairs = consecutive(seed, profile, first, second, now);
-    let MovingFactor::Time(period) = profile.moving_factor else {
-        return pairs
-            .first()
-            .map(|floor| Proven { floor: *floor, drift_steps: 0 })
-            .ok_or_else(|| why_not(seed, profile, first, second, now));
-    };
-    let present = period.step_at(now);
-    let ahead = |step: u64| -> i64 {
-        i64::try_from(step).unwrap_or(i64::MAX).saturating_sub(i64::try_from(present).unwrap_or(0))
-    };
-    let Some(nearest) = pairs.into_iter().min_by_key(|step| ahead(*step).unsigned_abs()) else {
-        return Err(why_not(seed, profile, first, second, now));
-    };
-    match i8::try_from(ahead(nearest)) {
-        Ok(steps) if steps.unsigned_abs() <= DRIFT_CAP_STEPS.unsigned_abs() => {
-            Ok(Proven { floor: nearest, drift_steps: steps.saturating_sub(steps.signum()) })
-        }
-        _ => {
-            let seconds = ahead(nearest).saturating_mul(i64::try_from(period.seconds()).unwrap_or(0));
-            Err(WhyNotConfirmed::ClockOff { seconds })
-        }
-    }
-}
-
-/// The counters at which `second` stands and `first` just before it.
-fn consecutive(seed: &Secret, profile: Profile, first: &Code, second: &Code, now: Timestamp) -> Vec<u64> {
-    let generator = Generator::new(seed, profile.algorithm, profile.digits);
-    let mut found = Vec::new();
-    let mut previous_matches = false;
-    for counter in searched(profile, now) {
-        let code = generator.code_at(counter);
-        if previous_matches && code.same_as(second) {
-            found.push(counter);
-        }
-        previous_matches = code.same_as(first);
-    }
-    found
-}
-
-fn searched(profile: Profile, now: Timestamp) -> std::ops::RangeInclusive<u64> {
-    match profile.moving_factor {
-        MovingFactor::Time(period) => {
-            let present = period.step_at(now);
-            present.saturating_sub(SEARCH_STEPS)..=present.saturating_add(SEARCH_STEPS)
-        }
-        MovingFactor::Counter(_) => 0..=SEARCH_COUNTERS,
-    }
-}
-
-fn why_not(seed: &Secret, profile: Profile, first: &Code, second: &Code, now: Timestamp) -> WhyNotConfirmed {
-    let generator = Generator::new(seed, profile.algorithm, profile.digits);
-    let shows = |code: &Code| searched(profile, now).any(|counter| generator.code_at(counter).same_as(code));
-    if shows(first) && shows(second) {
-        return WhyNotConfirmed::NotConsecutive;
-    }
-    for algorithm in [profile.algorithm, Algorithm::Sha1] {
-        for digits in [profile.digits, Profile::PLAIN.digits] {
-            for moving_factor in [profile.moving_factor, Profile::PLAIN.moving_factor] {
-                let instead = Profile { moving_factor, algorithm, digits };
-                if instead != profile && !consecutive(seed, instead, first, second, now).is_empty() {
-                    return WhyNotConfirmed::ProfileIgnored { instead };
-                }
-            }
-        }
-    }
-    WhyNotConfirmed::OtherCodes
-}
-
-fn remove_device<S: Store>(user: &UserName, name: &DeviceName, store: &S) -> Result<Response> {
-    change_enrolled(user, store, |record| {
-        if record.devices.named(name).is_none() {
-            return Err(Error::NoSuchDevice { name: name.to_string() });
-        }
-        record.devices.list.retain(|device| device.name != *name);
-        if record.devices.list.is_empty() {
-            record.devices.recovery = None;
-        }
-        Ok(Response::Done)
-    })
-}
-
-fn new_recovery_codes<S: Store>(user: &UserName, store: &S, now: Timestamp) -> Result<Vec<RecoveryCode>> {
-    // Ten slow hashes: made before the account is locked.
-    let (codes, set) = RecoverySet::generate(store.key()?, now.unix_seconds())?;
-    change_enrolled(user, store, |record| {
-        record.devices.recovery = Some(set.clone());
-        Ok(())
-    })?;
-    Ok(codes)
-}
-
-fn unlock<S: Store>(user: &UserName, store: &S) -> Result<Response> {
-    change_enrolled(user, store, |record| {
-        record.state.devices.iter_mut().for_each(DeviceState::release);
-        record.state.recovery.known_failures = crate::throttle::Failures::default();
-        record.state.recovery.stranger_failures = crate::throttle::Failures::default();
-        Ok(Response::Done)
-    })
-}
-
-/// The floor goes beyond every step that could have been accepted until now. What can't be told (how far a counter had come, which
-/// recovery codes were used) is put out of use.
-fn repair<S: Store>(user: &UserName, store: &S, now: Timestamp) -> Result<Response> {
-    store.update(Account::User(user), Access::Repair, |record| {
-        if record.devices.list.is_empty() {
-            return Err(Error::NotEnrolled);
-        }
-        record.state = State { revision: record.state.revision, ..State::default() };
-        for device in &mut record.devices.list {
-            let floor = match device.profile.moving_factor {
-                MovingFactor::Time(period) => Some(
-                    period
-                        .step_at(now)
-                        .saturating_add(1)
-                        .saturating_add(u64::from(DRIFT_CAP_STEPS.unsigned_abs())),
-                ),
-                MovingFactor::Counter(_) => {
-                    device.status = Status::Suspended;
-                    None
-                }
-            };
-            record.state.devices.push(DeviceState::with_floor(device.id, floor, 0));
-        }
-        record.devices.recovery = None;
-        Ok(Response::Done)
-    })
-}
-
-/// Changes an account that has a device; creates none that has not.
-fn change_enrolled<S: Store, T>(
-    user: &UserName,
-    store: &S,
-    change: impl Fn(&mut Record) -> Result<T>,
-) -> Result<T> {
-    store.update(Account::User(user), Access::Login, |_| Ok(()))?;
-    store.update(Account::User(user), Access::Change, |record| {
-        if record.devices.list.is_empty() {
-            return Err(Error::NotEnrolled);
-        }
-        change(record)
-    })
 }

@@ -60,6 +60,32 @@ impl Secret {
     }
 }
 
+/// For `#[serde(with = "exposed")]`: the bytes of a secret in a message between two processes of one host, or in an encrypted file. There is
+/// no other way to serialise one.
+pub mod exposed {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+    use zeroize::Zeroizing;
+
+    use super::Secret;
+
+    /// Writes the bytes as base32.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+        secret.to_base32().as_str().serialize(serializer)
+    }
+
+    /// Reads what [`serialize`] wrote.
+    ///
+    /// # Errors
+    /// Those of the deserializer, or that it is not base32.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        let text = Zeroizing::new(String::deserialize(deserializer)?);
+        Secret::from_base32(&text).ok_or_else(|| serde::de::Error::custom("not base32"))
+    }
+}
+
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()

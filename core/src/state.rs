@@ -7,8 +7,8 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::Timestamp;
 use crate::devices::DeviceId;
 use crate::hex::Hex;
-use crate::recovery::SetId;
-use crate::throttle::Failures;
+use crate::recovery::{BypassId, RecoverySet, SetId};
+use crate::throttle::{Cap, Failures};
 use crate::user_name::UserName;
 
 /// The bytes that one state takes. The rest of its slot is zero.
@@ -44,8 +44,10 @@ pub struct DeviceState {
     pub id: DeviceId,
     /// The last accepted step or counter. It and everything below never work again. None: nothing was accepted yet.
     pub floor: Option<u64>,
-    /// By how many steps the device's clock is ahead of ours, learned one step at a time.
+    /// By how many steps the device's clock is ahead of `clock_offset_steps`, learned one step at a time.
     pub drift_steps: i8,
+    /// By how many steps the device's clock was ahead of ours when it was resynchronised last.
+    pub clock_offset_steps: i32,
     /// Set at the cap of failures from known addresses; time alone never takes it back.
     pub disabled: bool,
     /// Set at the cap of failures from unknown addresses; only those are refused then.
@@ -63,11 +65,17 @@ impl DeviceState {
             id,
             floor,
             drift_steps,
+            clock_offset_steps: 0,
             disabled: false,
             closed_to_strangers: false,
             known_failures: Failures::default(),
             stranger_failures: Failures::default(),
         }
+    }
+
+    /// By how many steps the device's clock is ahead of ours.
+    pub fn steps_ahead(&self) -> i32 {
+        self.clock_offset_steps.saturating_add(i32::from(self.drift_steps))
     }
 
     /// Failures in a row from everywhere together.
@@ -80,6 +88,23 @@ impl DeviceState {
         match standing {
             Standing::Known => &mut self.known_failures,
             Standing::Stranger => &mut self.stranger_failures,
+        }
+    }
+
+    /// Counts a failure of its owner, who is at home, and disables the device at the cap.
+    pub(crate) fn charge_known(&mut self, cap: Cap, now: Timestamp) {
+        self.known_failures.record(now);
+        self.apply(cap);
+    }
+
+    /// Disables what has failed too often.
+    pub(crate) fn apply(&mut self, cap: Cap) {
+        match cap {
+            Cap::Each(cap) => {
+                self.disabled |= self.known_failures.count >= cap;
+                self.closed_to_strangers |= self.stranger_failures.count >= cap;
+            }
+            Cap::Together(cap) => self.disabled |= self.failures() >= cap,
         }
     }
 
@@ -104,6 +129,10 @@ pub struct RecoveryState {
     pub set: Option<SetId>,
     /// One bit a code, the lowest for the first: set when it was used.
     pub used: u16,
+    /// The same for the scratch codes that were taken over from elsewhere.
+    pub scratch_used: u16,
+    /// The bypass code that was used last.
+    pub bypass_used: Option<BypassId>,
     /// Failed recovery codes in a row from known addresses.
     pub known_failures: Failures,
     /// Failed recovery codes in a row from anywhere else.
@@ -111,6 +140,15 @@ pub struct RecoveryState {
 }
 
 impl RecoveryState {
+    /// How many codes of `set` are left.
+    pub fn left_of(&self, set: &RecoverySet) -> u8 {
+        if self.set != Some(set.id) {
+            return set.len();
+        }
+        let used = self.used.count_ones().saturating_add(self.scratch_used.count_ones());
+        set.len().saturating_sub(u8::try_from(used).unwrap_or(u8::MAX))
+    }
+
     /// Failures in a row from everywhere together.
     pub fn failures(&self) -> u32 {
         self.known_failures.count.saturating_add(self.stranger_failures.count)
@@ -194,7 +232,8 @@ impl State {
             out.put(&entry.floor.unwrap_or(0).to_le_bytes())?;
             out.put(&[u8::from(entry.floor.is_some()), u8::from(entry.disabled)])?;
             out.put(&entry.drift_steps.to_le_bytes())?;
-            out.put(&[u8::from(entry.closed_to_strangers), 0, 0, 0, 0])?;
+            out.put(&[u8::from(entry.closed_to_strangers)])?;
+            out.put(&entry.clock_offset_steps.to_le_bytes())?;
             out.put_failures(entry.known_failures)?;
             out.put_failures(entry.stranger_failures)?;
         }
@@ -203,9 +242,12 @@ impl State {
         }
         out.put(&self.recovery.set.map_or([0; 8], |set| set.0))?;
         out.put(&self.recovery.used.to_le_bytes())?;
-        out.put(&[u8::from(self.recovery.set.is_some()), 0, 0, 0, 0, 0])?;
+        out.put(&[u8::from(self.recovery.set.is_some()), u8::from(self.recovery.bypass_used.is_some())])?;
+        out.put(&self.recovery.scratch_used.to_le_bytes())?;
+        out.put(&[0, 0])?;
         out.put_failures(self.recovery.known_failures)?;
         out.put_failures(self.recovery.stranger_failures)?;
+        out.put(&self.recovery.bypass_used.map_or([0; 8], |id| id.0))?;
         let (content, sum) = out.bytes.split_last_chunk_mut::<CHECKSUM_BYTES>()?;
         *sum = checksum(user, content);
         Some(out.bytes)
@@ -230,11 +272,13 @@ impl State {
                 return None;
             }
             let floor = u64::from_le_bytes(input.take()?);
-            let [has_floor, disabled, drift, closed_to_strangers, ..] = input.take::<8>()?;
+            let [has_floor, disabled, drift, closed_to_strangers] = input.take()?;
+            let clock_offset_steps = i32::from_le_bytes(input.take()?);
             state.devices.push(DeviceState {
                 id,
                 floor: (has_floor == 1).then_some(floor),
                 drift_steps: i8::from_le_bytes([drift]),
+                clock_offset_steps,
                 disabled: disabled == 1,
                 closed_to_strangers: closed_to_strangers == 1,
                 known_failures: input.take_failures()?,
@@ -246,12 +290,18 @@ impl State {
         }
         let set = Hex(input.take()?);
         let used = u16::from_le_bytes(input.take()?);
-        let [has_set, ..] = input.take::<6>()?;
+        let [has_set, has_bypass] = input.take()?;
+        let scratch_used = u16::from_le_bytes(input.take()?);
+        input.take::<2>()?;
+        let (known_failures, stranger_failures) = (input.take_failures()?, input.take_failures()?);
+        let bypass = Hex(input.take()?);
         state.recovery = RecoveryState {
             set: (has_set == 1).then_some(set),
             used,
-            known_failures: input.take_failures()?,
-            stranger_failures: input.take_failures()?,
+            scratch_used,
+            bypass_used: (has_bypass == 1).then_some(bypass),
+            known_failures,
+            stranger_failures,
         };
         Some((state, sequence))
     }
@@ -319,6 +369,7 @@ mod tests {
             id: Hex([number; 8]),
             floor: number.is_multiple_of(2).then_some(u64::MAX - u64::from(number)),
             drift_steps: -3,
+            clock_offset_steps: i32::from(number) * -100_000,
             disabled: number.is_multiple_of(3),
             closed_to_strangers: number.is_multiple_of(5),
             known_failures: failures,
@@ -330,6 +381,8 @@ mod tests {
             recovery: RecoveryState {
                 set: Some(Hex([9; 8])),
                 used: 0b11_0000_0001,
+                scratch_used: 0b10_0000_0010,
+                bypass_used: Some(Hex([8; 8])),
                 known_failures: failures,
                 stranger_failures: failures,
             },

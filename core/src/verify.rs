@@ -1,14 +1,15 @@
 //! The decision: devices + state + code + now -> verdict. Pure: no disk, no clock, no randomness.
 
+use serde::{Deserialize, Serialize};
 use subtle::{Choice, ConditionallySelectable as _};
 
 use crate::clock::Timestamp;
 use crate::devices::{DeviceId, DeviceName, Status};
 use crate::otp::{Code, Digits, Generator, MovingFactor};
 use crate::policy::{Policy, WindowSteps};
-use crate::recovery::RecoverySet;
+use crate::recovery::{Bypass, Position, RecoverySet};
 use crate::state::{DeviceState, Source, Standing, State};
-use crate::throttle::{Cap, Failures};
+use crate::throttle::Failures;
 
 /// How far a device's clock is followed, in steps either way (RFC 6238 section 6). Beyond it a device must be resynchronised.
 pub const DRIFT_CAP_STEPS: i8 = 10;
@@ -30,7 +31,7 @@ pub struct OpenDevice {
 }
 
 /// What came of one try.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// The person may go on.
     Accept(Factor),
@@ -39,7 +40,7 @@ pub enum Verdict {
 }
 
 /// What let the person in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Factor {
     /// A device.
     Device {
@@ -53,10 +54,12 @@ pub enum Factor {
         /// How many are left.
         left: u8,
     },
+    /// The bypass code that root had issued, spent by this.
+    Bypass,
 }
 
 /// Why a try was refused. For the log; the person sees none of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
     /// The code of no device at this time.
     Wrong,
@@ -71,6 +74,8 @@ pub enum Refusal {
     },
     /// The device is disabled after too many failures, until root or a recovery code releases it.
     Disabled,
+    /// A bypass code whose time is over.
+    Expired,
     /// The account has no device.
     NotEnrolled,
     /// The store is read-only, and what was presented has to be marked as used in a way that outlives a reboot.
@@ -90,7 +95,7 @@ pub enum Durability {
 }
 
 /// The codes that one answer may stand for: one, or, where a password precedes it, one for each length.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Typed([Option<Code>; 3]);
 
 impl Typed {
@@ -126,7 +131,7 @@ pub struct Occasion {
 }
 
 /// Whether a login looks at a second answer of the same person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Round {
     /// The first answer of this login.
     First,
@@ -174,6 +179,7 @@ pub fn verify(
             | Refusal::Skew
             | Refusal::Throttled { .. }
             | Refusal::Disabled
+            | Refusal::Expired
             | Refusal::NotEnrolled
             | Refusal::ReadOnly,
         ) => {}
@@ -181,12 +187,13 @@ pub fn verify(
     verdict
 }
 
-/// Decides on a recovery code that stands at `position` of `set` (none: at no position), and takes note in `state`.
+/// Decides on a code of `set`, or on the bypass code, that was found at `position` (none: nowhere), and takes note in `state`.
 ///
-/// A recovery code that is accepted also releases every device of the account: it is the way back in for somebody who is locked out.
+/// One that is accepted also releases every device of the account: it is the way back in for somebody who is locked out.
 pub fn verify_recovery(
     set: Option<&RecoverySet>,
-    position: Option<u8>,
+    bypass: Option<&Bypass>,
+    position: Option<Position>,
     state: &mut State,
     occasion: Occasion,
     policy: &Policy,
@@ -198,6 +205,7 @@ pub fn verify_recovery(
         // The first try since these codes were made: none of them is used.
         state.recovery.set = Some(set.id);
         state.recovery.used = 0;
+        state.recovery.scratch_used = 0;
     }
     let standing = state.standing(occasion.source);
     let together = state.recovery.failures();
@@ -207,24 +215,55 @@ pub fn verify_recovery(
     if wait_seconds > 0 {
         return Verdict::Refuse(Refusal::Throttled { wait_seconds });
     }
-    let (Some(set), Some(position)) = (set, position) else {
+    let Some(position) = position else {
         failures.record(occasion.now);
         return Verdict::Refuse(Refusal::Wrong);
     };
-    let mark = 1_u16.checked_shl(u32::from(position)).unwrap_or(0);
-    if state.recovery.used & mark != 0 || mark == 0 {
-        return Verdict::Refuse(Refusal::Replayed);
+    if let Err(refusal) = use_up(position, bypass, state, occasion) {
+        return Verdict::Refuse(refusal);
     }
-    if occasion.durability != Durability::Kept {
-        return Verdict::Refuse(Refusal::ReadOnly);
-    }
-    state.recovery.used |= mark;
     state.recovery.known_failures = Failures::default();
     state.recovery.stranger_failures = Failures::default();
     state.devices.iter_mut().for_each(DeviceState::release);
     state.remember(occasion.source);
-    let used = u8::try_from(state.recovery.used.count_ones()).unwrap_or(u8::MAX);
-    Verdict::Accept(Factor::Recovery { left: set.len().saturating_sub(used) })
+    Verdict::Accept(match position {
+        Position::Bypass(_) => Factor::Bypass,
+        Position::Code(_) | Position::Scratch(_) => {
+            Factor::Recovery { left: set.map_or(0, |set| state.recovery.left_of(set)) }
+        }
+    })
+}
+
+/// Marks a code as used, if it may be used now.
+fn use_up(
+    position: Position,
+    bypass: Option<&Bypass>,
+    state: &mut State,
+    occasion: Occasion,
+) -> Result<(), Refusal> {
+    let mark = |place: u8| 1_u16.checked_shl(u32::from(place)).unwrap_or(0);
+    let is_unused = match position {
+        Position::Code(place) => mark(place) & !state.recovery.used != 0,
+        Position::Scratch(place) => mark(place) & !state.recovery.scratch_used != 0,
+        Position::Bypass(id) => state.recovery.bypass_used != Some(id),
+    };
+    if !is_unused {
+        return Err(Refusal::Replayed);
+    }
+    if let Position::Bypass(id) = position
+        && !bypass.is_some_and(|bypass| bypass.id == id && bypass.is_valid_at(occasion.now))
+    {
+        return Err(Refusal::Expired);
+    }
+    if occasion.durability != Durability::Kept {
+        return Err(Refusal::ReadOnly);
+    }
+    match position {
+        Position::Code(place) => state.recovery.used |= mark(place),
+        Position::Scratch(place) => state.recovery.scratch_used |= mark(place),
+        Position::Bypass(id) => state.recovery.bypass_used = Some(id),
+    }
+    Ok(())
 }
 
 /// One device's part in a decision.
@@ -256,8 +295,9 @@ fn gate(
     if code.is_none() {
         return Gate::OtherLength;
     }
-    if device.status == Status::Suspended {
-        return Gate::Suspended;
+    match device.status {
+        Status::Active => {}
+        Status::Suspended | Status::Assigned => return Gate::Suspended,
     }
     if entry.is_disabled_for(standing) {
         return Gate::Disabled;
@@ -374,13 +414,7 @@ fn charge(looks: &[Look<'_>], state: &mut State, standing: Standing, now: Timest
     for look in looks.iter().filter(|look| look.gate == Gate::Open) {
         let Some(entry) = state.device_mut(look.device.id) else { continue };
         entry.failures_of(standing).record(now);
-        match policy.throttle.cap() {
-            Cap::Each(cap) => {
-                entry.disabled |= entry.known_failures.count >= cap;
-                entry.closed_to_strangers |= entry.stranger_failures.count >= cap;
-            }
-            Cap::Together(cap) => entry.disabled |= entry.failures() >= cap,
-        }
+        entry.apply(policy.throttle.cap());
     }
 }
 
@@ -439,7 +473,7 @@ struct Candidate {
 fn candidates(factor: MovingFactor, entry: &DeviceState, now: Timestamp, window: WindowSteps) -> Candidates {
     let list: Vec<Candidate> = match factor {
         MovingFactor::Time(period) => {
-            let middle = period.step_at(now).saturating_add_signed(i64::from(entry.drift_steps));
+            let middle = period.step_at(now).saturating_add_signed(i64::from(entry.steps_ahead()));
             let reach = i8::try_from(window.count()).unwrap_or(1);
             (reach.saturating_neg()..=reach)
                 .filter_map(|offset| {
@@ -975,31 +1009,47 @@ mod tests {
     #[test]
     fn a_used_recovery_code_is_gone_and_the_others_are_left() {
         let key = crate::seal::HostKey::generate().unwrap();
-        let (_, set) = RecoverySet::generate(&key, 0).unwrap();
+        let (_, set) = RecoverySet::generate(&key, None, 0).unwrap();
         let mut account = Account::phone();
         let kept = recovery_occasion(Durability::Kept);
-        let mut enter =
-            |position| verify_recovery(Some(&set), position, &mut account.state, kept, &Policy::default());
-        assert_eq!(enter(Some(3)), Verdict::Accept(Factor::Recovery { left: 9 }));
-        assert_eq!(enter(Some(3)), refused(Refusal::Replayed));
-        assert_eq!(enter(Some(4)), Verdict::Accept(Factor::Recovery { left: 8 }));
+        let mut enter = |position| {
+            verify_recovery(Some(&set), None, position, &mut account.state, kept, &Policy::default())
+        };
+        let code = |place| Some(Position::Code(place));
+        assert_eq!(enter(code(3)), Verdict::Accept(Factor::Recovery { left: 9 }));
+        assert_eq!(enter(code(3)), refused(Refusal::Replayed));
+        assert_eq!(enter(code(4)), Verdict::Accept(Factor::Recovery { left: 8 }));
         assert_eq!(enter(None), refused(Refusal::Wrong));
     }
 
     #[test]
     fn a_recovery_code_releases_a_disabled_device() {
         let key = crate::seal::HostKey::generate().unwrap();
-        let (_, set) = RecoverySet::generate(&key, 0).unwrap();
+        let (_, set) = RecoverySet::generate(&key, None, 0).unwrap();
         let mut account = Account::phone();
         account.state.devices[0].disabled = true;
         let policy = Policy::default();
         let read_only = recovery_occasion(booted(3600));
         assert_eq!(
-            verify_recovery(Some(&set), Some(0), &mut account.state, read_only, &policy),
+            verify_recovery(
+                Some(&set),
+                None,
+                Some(Position::Code(0)),
+                &mut account.state,
+                read_only,
+                &policy
+            ),
             refused(Refusal::ReadOnly)
         );
         let kept = recovery_occasion(Durability::Kept);
-        assert!(accepted(&verify_recovery(Some(&set), Some(0), &mut account.state, kept, &policy)));
+        assert!(accepted(&verify_recovery(
+            Some(&set),
+            None,
+            Some(Position::Code(0)),
+            &mut account.state,
+            kept,
+            &policy
+        )));
         let code = account.code(STEP);
         assert!(accepted(&account.enter(&code)));
     }
@@ -1008,7 +1058,7 @@ mod tests {
     fn wrong_recovery_codes_have_to_wait_too() {
         let mut state = State::default();
         let kept = recovery_occasion(Durability::Kept);
-        let mut enter = || verify_recovery(None, None, &mut state, kept, &Policy::default());
+        let mut enter = || verify_recovery(None, None, None, &mut state, kept, &Policy::default());
         for _ in 0..3 {
             assert_eq!(enter(), refused(Refusal::Wrong));
         }

@@ -102,6 +102,11 @@ pub(crate) fn not_confirmed(why: WhyNotConfirmed, profile: Profile) -> Failure {
             ),
             format!("use another app, or add the device with: {}", profile_options(instead)),
         ),
+        WhyNotConfirmed::Used => (
+            "used",
+            "these are right codes, but they were used before".to_owned(),
+            "wait for the next two codes and type those".to_owned(),
+        ),
         WhyNotConfirmed::OtherCodes => (
             "other-codes",
             "these are not codes of this key".to_owned(),

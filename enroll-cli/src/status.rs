@@ -78,6 +78,7 @@ mod tests {
         DeviceStatus {
             id: Hex([1; 8]),
             name: name.parse().unwrap(),
+            serial: None,
             profile: Profile::PLAIN,
             status: Status::Active,
             enrolled_at: Timestamp::from_unix_seconds(1_800_000_000),

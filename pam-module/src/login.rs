@@ -112,7 +112,8 @@ impl Login {
         if options.forward_pass == ForwardPass::Yes {
             let code_bytes = match &verdict {
                 Ok(Verdict::Accept(Factor::Device { digits, .. })) => usize::from(digits.count()),
-                Ok(Verdict::Accept(Factor::Recovery { .. }) | Verdict::Refuse(_)) | Err(_) => code_bytes,
+                Ok(Verdict::Accept(Factor::Recovery { .. } | Factor::Bypass) | Verdict::Refuse(_))
+                | Err(_) => code_bytes,
             };
             let password = typed.get(..typed.len().saturating_sub(code_bytes)).unwrap_or_default();
             // Also when refused: the next module must not ask for a password and so tell what was wrong with the answer.
@@ -155,14 +156,19 @@ impl Login {
     fn verify(&self, user: Option<UserName>, answer: Answer) -> Result<Verdict, Reason> {
         let request =
             Request::Verify { user, answer, remote_host: Some(self.origin.clone()), round: self.round };
-        match mfa_core::answer(request, &Caller::Privileged, &self.store, &self.policy, Timestamp::now()) {
+        let caller = Caller::privileged("login");
+        match mfa_core::answer(request, &caller, &self.store, &self.policy, Timestamp::now()) {
             Ok(Response::Verdict(verdict)) => Ok(verdict),
             Ok(
                 Response::Status(_)
+                | Response::History(_)
                 | Response::Pending(_)
-                | Response::Enrolled(_)
+                | Response::Enrolled { .. }
                 | Response::NotConfirmed(_)
+                | Response::Refused(_)
                 | Response::RecoveryCodes(_)
+                | Response::Bypass { .. }
+                | Response::Exported(_)
                 | Response::Done,
             ) => Err(Reason::InternalError),
             Err(error) => Err(Reason::Unavailable(error)),
@@ -339,16 +345,24 @@ mod tests {
             let store = FileStore::at(folder.path().join("store"));
             let alice: UserName = "alice".parse().unwrap();
             let ask = |request| {
-                mfa_core::answer(request, &Caller::Privileged, &store, &Policy::default(), Timestamp::now())
-                    .unwrap()
+                let caller = Caller::privileged("test");
+                mfa_core::answer(request, &caller, &store, &Policy::default(), Timestamp::now()).unwrap()
             };
-            let begin = Request::BeginEnrollment { user: alice.clone(), name: None, profile: Profile::PLAIN };
+            let (name, profile, replaces) = (None, Profile::PLAIN, None);
+            let begin = Request::BeginEnrollment { user: alice.clone(), name, profile, replaces };
             let Response::Pending(pending) = ask(begin) else { panic!("no key") };
             let phone = Generator::new(&pending.seed, Profile::PLAIN.algorithm, Profile::PLAIN.digits);
             let step = Timestamp::now().unix_seconds() / 30;
             let (first, second) = (phone.code_at(step - 3), phone.code_at(step - 2));
-            let confirm = Request::ConfirmEnrollment { user: alice.clone(), id: pending.id, first, second };
-            assert!(matches!(ask(confirm), Response::Enrolled(_)));
+            let confirm = Request::ConfirmEnrollment {
+                user: alice.clone(),
+                id: pending.id,
+                first,
+                second,
+                replaces: None,
+                recovery_codes: mfa_core::request::RecoveryCodes::No,
+            };
+            assert!(matches!(ask(confirm), Response::Enrolled { .. }));
             let Response::RecoveryCodes(recovery_codes) = ask(Request::NewRecoveryCodes { user: alice })
             else {
                 panic!("no codes")
@@ -559,6 +573,7 @@ mod tests {
             Reason::Refusal(Refusal::Skew),
             Reason::Refusal(Refusal::Throttled { wait_seconds: 1 }),
             Reason::Refusal(Refusal::Disabled),
+            Reason::Refusal(Refusal::Expired),
             Reason::Refusal(Refusal::NotEnrolled),
             Reason::Refusal(Refusal::ReadOnly),
             Reason::NotACode,

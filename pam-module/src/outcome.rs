@@ -139,6 +139,13 @@ fn priority_of(error: &Error) -> Priority {
         | Error::NameTaken { .. }
         | Error::NoSuchDevice { .. }
         | Error::NoSuchEnrollment
-        | Error::NotAllowed => Priority::Error,
+        | Error::NotAllowed
+        | Error::PasswordNeeded
+        | Error::CodeNeeded
+        | Error::SeedInUse { .. }
+        | Error::SerialInUse { .. }
+        | Error::NoSuchToken { .. }
+        | Error::NoBypass
+        | Error::BadRequest(_) => Priority::Error,
     }
 }

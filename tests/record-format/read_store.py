@@ -251,10 +251,11 @@ DEVICE = {
     "kind": is_one_of("totp", "hotp"),
     "algorithm": is_one_of("SHA1", "SHA256", "SHA512"),
     "digits": is_integer(6, 8),
-    "status": is_one_of("active", "suspended"),
+    "status": is_one_of("active", "suspended", "assigned"),
     "enrolled_at": is_integer(0),
     "sealed": is_sealed,
 }
+DEVICE_OPTIONAL = {"serial": lambda value: isinstance(value, str) and re.fullmatch("[ -~]{1,64}", value)}
 FACTOR = {"totp": {"period": is_integer(10, 120)}, "hotp": {"look_ahead": is_integer(1, 20)}}
 RECOVERY = {
     "id": is_hex(16),
@@ -264,8 +265,33 @@ RECOVERY = {
     "passes": is_integer(1, 10),
     "hashes": lambda value: isinstance(value, list) and len(value) <= 10 and all(map(is_hex(64), value)),
 }
+RECOVERY_OPTIONAL = {"scratch": RECOVERY["hashes"]}
+BYPASS = {
+    "id": is_hex(16),
+    "issued_at": is_integer(0),
+    "until": is_integer(0),
+    "reason": lambda value: isinstance(value, str),
+    "by": lambda value: isinstance(value, str),
+    "code": lambda value: isinstance(value, dict),
+}
+CHANGE = {
+    "number": is_integer(0),
+    "at": is_integer(0),
+    "what": is_one_of(
+        *"enrolled assigned migrated renamed suspended resumed resynced removed replaced recovery-codes scratch-codes"
+        " bypass-issued bypass-cancelled unlocked repaired".split()
+    ),
+    "name": lambda value: isinstance(value, str) and "\t" not in value and "\n" not in value,
+    "by": lambda value: isinstance(value, str) and len(value) <= 120 and "\t" not in value,
+}
+CHANGE_OPTIONAL = {"device": is_hex(16)}
 FILE = {"format": is_integer(1, 1), "user": lambda value: isinstance(value, str)}
-FILE_OPTIONAL = {"device": lambda value: isinstance(value, list), "recovery": lambda value: isinstance(value, dict)}
+FILE_OPTIONAL = {
+    "device": lambda value: isinstance(value, list),
+    "recovery": lambda value: isinstance(value, dict),
+    "bypass": lambda value: isinstance(value, dict),
+    "change": lambda value: isinstance(value, list),
+}
 
 
 def parse_devices(text, user):
@@ -273,26 +299,38 @@ def parse_devices(text, user):
         file = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise Refused("not TOML") from error
-    check_table(file, {**FILE, **{key: rule for key, rule in FILE_OPTIONAL.items() if key in file}})
+    check_table(file, FILE, FILE_OPTIONAL)
     if file["user"] != user:
         raise Refused("another account's file")
     devices = file.setdefault("device", [])
     for device in devices:
         kind = device.get("kind") if isinstance(device, dict) else None
-        check_table(device, {**DEVICE, **FACTOR.get(kind, {})})
+        check_table(device, {**DEVICE, **FACTOR.get(kind, {})}, DEVICE_OPTIONAL)
         device["name"] = device["name"].strip()
     if len(devices) > 8:
         raise Refused("more than 8 devices")
     if len({device["id"] for device in devices}) < len(devices):
         raise Refused("an id twice")
     if "recovery" in file:
-        check_table(file["recovery"], RECOVERY)
+        check_table(file["recovery"], RECOVERY, RECOVERY_OPTIONAL)
+    if "bypass" in file:
+        check_table(file["bypass"], BYPASS)
+        code = file["bypass"]["code"]
+        check_table(code, RECOVERY)
+        if len(code["hashes"]) != 1:
+            raise Refused("a bypass code is one code")
+        alike = ("salt", "memory_kib", "passes")
+        if "recovery" in file and any(code[key] != file["recovery"][key] for key in alike):
+            raise Refused("a bypass code hashed unlike the recovery codes")
+    for change in file.get("change", []):
+        check_table(change, CHANGE, CHANGE_OPTIONAL)
     return file
 
 
-def check_table(table, rules):
+def check_table(table, rules, optional=None):
     if not isinstance(table, dict):
         raise Refused("not a table")
+    rules = {**rules, **{key: rule for key, rule in (optional or {}).items() if key in table}}
     if set(table) != set(rules):
         raise Refused(f"keys unknown or missing: {', '.join(sorted(set(table) ^ set(rules)))}")
     for key, is_good in rules.items():
@@ -421,10 +459,11 @@ def parse_state(content):
         raise Refused("more entries than a slot holds")
     devices = {}
     for at in range(32, 32 + 56 * entries, 56):
-        floor, has_floor, disabled, drift, closed = struct.unpack_from("<QBBbB", content, at + 8)
+        floor, has_floor, disabled, drift, closed, offset = struct.unpack_from("<QBBbBi", content, at + 8)
         devices[content[at : at + 8].hex()] = {
             "floor": floor if has_floor == 1 else None,
             "drift": drift,
+            "offset": offset,
             "disabled": disabled == 1,
             "closed_to_strangers": closed == 1,
             "failures": parse_failures(content, at + 24),
@@ -433,7 +472,7 @@ def parse_state(content):
     at = 32 + 56 * entries
     known = [content[start : start + 8].hex() for start in range(at, at + 8 * sources, 8)]
     at += 8 * sources
-    spent, has_set = struct.unpack_from("<HB", content, at + 8)
+    spent, has_set, has_bypass, spent_scratch = struct.unpack_from("<HBBH", content, at + 8)
     return {
         "revision": revision,
         "devices": devices,
@@ -441,6 +480,8 @@ def parse_state(content):
         "recovery": {
             "set": content[at : at + 8].hex() if has_set == 1 else None,
             "spent": spent,
+            "spent_scratch": spent_scratch,
+            "bypass_used": content[at + 48 : at + 56].hex() if has_bypass == 1 else None,
             "failures": parse_failures(content, at + 16),
             "stranger_failures": parse_failures(content, at + 32),
         },

@@ -6,6 +6,8 @@
 //!     users/<name>/devices.toml        written at enrollment, by rename      0600
 //!                  state               two slots, overwritten in place       0600
 //!                  pending.toml        an enrollment waiting for its codes   0600
+//!                  history             what happened to its devices          0600
+//!     marks/<2>/<32>                   whose a seed or serial number is      0600
 //!     decoy/<0..f>/{devices.toml,state}   nobody's accounts
 //! /run/pam-mfa/<store>/{users/<name>,decoy/<0..f>}/state   states, while the store can't be written
 //! ```
@@ -22,18 +24,20 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, renameat};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::sys::stat::{Mode, fchmod, fstat, fstatat, mkdirat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
+use super::marks::Marks;
 use super::slots::{self, Slots, create_file};
 use super::trusted::{
-    Mutability, check_private, failed, failed_io, open_file, open_folder, open_folder_at_path, text,
+    Mutability, Owners, check_private, failed, failed_io, open_file, open_folder, open_folder_at_path, text,
 };
-use super::{Access, Account, Record, Shard, Store};
+use super::{Access, Account, MarkTable, Record, Shard, Store};
 use crate::clock::Timestamp;
 use crate::devices::{Device, DeviceName, Devices, MAX_FILE_BYTES};
 use crate::error::{Error, Result};
 use crate::hex::Hex;
+use crate::history::Change;
 use crate::otp::Profile;
 use crate::seal::{HostKey, MAX_KEY_FILE_BYTES};
 use crate::secret::Secret;
@@ -59,23 +63,42 @@ pub struct FileStore {
     key_path: PathBuf,
     runtime: PathBuf,
     key: OnceCell<HostKey>,
+    kind: Kind,
+    pub(super) owners: Owners,
+}
+
+/// Whose store it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The host's: below a folder of root's, so whoever it belongs to has it from root.
+    System,
+    /// Any other: it must belong to root or to the caller.
+    Folder,
 }
 
 impl FileStore {
     /// The host's own store: `/var/lib/pam-mfa` with its key in `/etc/pam-mfa/key`.
     pub fn system() -> Self {
-        Self::new("/var/lib/pam-mfa".into(), "/etc/pam-mfa/key".into())
+        Self::new("/var/lib/pam-mfa".into(), "/etc/pam-mfa/key".into(), Kind::System)
+    }
+
+    /// The same for a process that can't read the key file itself: `mfad`, which got the key when it was started.
+    pub fn system_with_key(key: HostKey) -> Self {
+        let store = Self::system();
+        store.key.get_or_init(|| key);
+        store
     }
 
     /// Another store: a folder with its key inside, as `--store DIR` and `store=DIR` name it.
     pub fn at(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
         let key_path = root.join("key");
-        Self::new(root, key_path)
+        Self::new(root, key_path, Kind::Folder)
     }
 
-    fn new(root: PathBuf, key_path: PathBuf) -> Self {
-        Self { root, key_path, runtime: "/run/pam-mfa".into(), key: OnceCell::new() }
+    fn new(root: PathBuf, key_path: PathBuf, kind: Kind) -> Self {
+        let (key, owners) = (OnceCell::new(), Owners::default());
+        Self { root, key_path, runtime: "/run/pam-mfa".into(), key, kind, owners }
     }
 
     /// The folder.
@@ -83,13 +106,54 @@ impl FileStore {
         &self.root
     }
 
-    fn open_root(&self) -> Result<File> {
-        open_folder_at_path(&self.root)?.ok_or_else(|| Error::NoStore { path: self.root.clone() })
+    pub(super) fn open_root(&self) -> Result<File> {
+        self.learn_keeper()?;
+        open_folder_at_path(&self.root, &self.owners)?
+            .ok_or_else(|| Error::NoStore { path: self.root.clone() })
+    }
+
+    /// Finds out whom root has given the host's store to.
+    fn learn_keeper(&self) -> Result<()> {
+        if self.kind == Kind::Folder || self.owners.keeper.get().is_some() {
+            return Ok(());
+        }
+        let parent = self.root.parent().unwrap_or(&self.root);
+        let Some(folder) = open_folder_at_path(parent, &Owners::default())? else { return Ok(()) };
+        let name = self.root.file_name().unwrap_or_default();
+        match fstatat(&folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(status) => {
+                let keeper = (Uid::from_raw(status.st_uid), Gid::from_raw(status.st_gid));
+                self.owners.keeper.set(Some(keeper));
+                Ok(())
+            }
+            Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(failed(&self.root)(errno)),
+        }
+    }
+
+    /// Gives the whole store to the system user that `mfad` runs as, and everything that root creates in it from now on.
+    ///
+    /// # Errors
+    /// Not root, or something in the store can't be given away.
+    pub fn give_to(&self, keeper: Uid, group: Gid) -> Result<()> {
+        self.open_root()?;
+        // The top first: whoever reads meanwhile trusts root's files and the keeper's.
+        self.owners.keeper.set(Some((keeper, group)));
+        let store = Hex(self.key()?.short_tag(&[b"runtime folder"])).to_string();
+        for top in [self.root.clone(), self.runtime.join(store)] {
+            give_away(&top, keeper, group)?;
+        }
+        Ok(())
     }
 
     fn read_key(&self) -> Result<Option<HostKey>> {
-        let Some((file, status)) =
-            open_file(AT_FDCWD, self.key_path.as_os_str(), &self.key_path, Mutability::ReadOnly)?
+        let Some((file, status)) = open_file(
+            AT_FDCWD,
+            self.key_path.as_os_str(),
+            &self.key_path,
+            Mutability::ReadOnly,
+            &Owners::default(),
+        )?
         else {
             return Ok(None);
         };
@@ -99,16 +163,17 @@ impl FileStore {
             .ok_or_else(|| Error::Corrupt { path: self.key_path.clone(), why: "it is not a key".to_owned() })
     }
 
-    /// Whether any account has devices.
+    /// Whether any account has devices, or the stock may have tokens.
     fn has_accounts(&self) -> Result<bool> {
         let users = self.root.join("users");
-        Ok(self.accounts()?.iter().any(|user| users.join(user.as_str()).join(DEVICES).exists()))
+        Ok(self.root.join(super::stock::PATH).exists()
+            || self.accounts()?.iter().any(|user| users.join(user.as_str()).join(DEVICES).exists()))
     }
 
     /// A key under which nobody is enrolled yet.
     fn create_key(&self) -> Result<()> {
         // Two roots may enroll first at the same time: the first key wins, both use it.
-        let _locked = Locked::wait_for(self.open_root()?, self.root.clone(), LOCK_WAIT)?;
+        let _locked = Locked::wait_for(self.open_root()?, self.root.clone(), Patience::Bounded)?;
         if self.read_key()?.is_some() {
             return Ok(());
         }
@@ -118,9 +183,12 @@ impl FileStore {
         let (Some(folder_path), Some(name)) = (self.key_path.parent(), self.key_path.file_name()) else {
             return Err(Error::NoStore { path: self.key_path.clone() });
         };
-        let folder = ensure_folder(folder_path, 0o755)?;
+        // The key stays root's, whoever keeps the store.
+        let owners = &Owners::default();
+        let folder = ensure_folder(folder_path, 0o755, owners)?;
         let new_name = OsStr::new("key.new");
-        write_new(&folder, new_name, HostKey::generate()?.expose_text().as_bytes(), 0o400, &self.key_path)?;
+        let text = HostKey::generate()?.expose_text();
+        write_new(&folder, new_name, text.as_bytes(), 0o400, &self.key_path, owners)?;
         renameat(&folder, new_name, &folder, name).map_err(failed(&self.key_path))?;
         folder.sync_all().map_err(failed_io(folder_path))
     }
@@ -146,13 +214,15 @@ impl FileStore {
     fn lock_account(&self, place: &Place) -> Result<Option<Locked>> {
         let root = self.open_root()?;
         let parent_path = self.root.join(place.parent);
-        let Some(parent) = open_folder(&root, OsStr::new(place.parent), &parent_path)? else {
+        let Some(parent) = open_folder(&root, OsStr::new(place.parent), &parent_path, &self.owners)? else {
             return Ok(None);
         };
         loop {
             let path = parent_path.join(&place.name);
-            let Some(folder) = open_folder(&parent, &place.name, &path)? else { return Ok(None) };
-            let locked = Locked::wait_for(folder, path, place.lock_wait)?;
+            let Some(folder) = open_folder(&parent, &place.name, &path, &self.owners)? else {
+                return Ok(None);
+            };
+            let locked = Locked::wait_for(folder, path, place.patience)?;
             if locked.is_still(&parent, &place.name)? {
                 return Ok(Some(locked));
             }
@@ -162,24 +232,24 @@ impl FileStore {
 
     fn create_account(&self, place: &Place) -> Result<Locked> {
         let path = self.root.join(place.parent);
-        ensure_folder(&path, 0o700)?;
+        ensure_folder(&path, 0o700, &self.owners)?;
         let path = path.join(&place.name);
-        ensure_folder(&path, 0o700)?;
+        ensure_folder(&path, 0o700, &self.owners)?;
         self.lock_account(place)?.ok_or(Error::NoStore { path })
     }
 
     /// What is on disk, and in `/run`, of a locked account.
     fn load(&self, locked: &Locked, place: &Place, access: Access) -> Result<Loaded> {
         let user = &place.user;
-        let devices = match locked.read(DEVICES)? {
+        let devices = match locked.read(DEVICES, &self.owners)? {
             None => Devices::none(user),
             Some(text) => Devices::from_toml(&text, user).map_err(|why| locked.corrupt(DEVICES, why))?,
         };
-        if access == Access::Login && devices.list.is_empty() {
+        if access == Access::Login && !devices.can_answer() {
             return Err(Error::NotEnrolled);
         }
         let state_path = locked.path.join(STATE);
-        let (slots, durability) = match locked.load_slots(user, &state_path) {
+        let (slots, durability) = match locked.load_slots(user, &state_path, &self.owners) {
             Err(Error::Corrupt { .. } | Error::Untrusted { .. }) if access == Access::Repair => {
                 (None, Durability::Kept)
             }
@@ -202,19 +272,32 @@ impl FileStore {
         }
         let pending = match access {
             Access::Login => None,
-            Access::Change | Access::Repair => match locked.read(PENDING)? {
-                None => None,
+            Access::Change | Access::Repair => match locked.read(PENDING, &self.owners) {
                 // A damaged pending record is worth nothing: a new enrollment replaces it.
-                Some(text) => Devices::from_toml(&text, user).ok().and_then(|mut pending| pending.list.pop()),
+                Ok(None) | Err(Error::Corrupt { .. }) => None,
+                Ok(Some(text)) => {
+                    Devices::from_toml(&text, user).ok().and_then(|mut pending| pending.list.pop())
+                }
+                Err(error) => return Err(error),
             },
         };
-        Ok(Loaded { record: Record { devices, state, pending, durability }, slots, elsewhere, access })
+        let record = Record { devices, state, pending, durability, notes: Vec::new() };
+        Ok(Loaded { record, slots, elsewhere, access })
     }
 
     /// Makes the difference between `before` and `after` durable.
     ///
     /// The state comes before the devices: a state without its device is harmless, a device without its state is refused.
     fn commit(&self, locked: &Locked, place: &Place, before: &Loaded, after: &Record) -> Result<()> {
+        let with_notes;
+        let after = if after.notes.is_empty() {
+            after
+        } else {
+            let mut noted = after.clone();
+            self.number_notes(locked, &mut noted)?;
+            with_notes = noted;
+            &with_notes
+        };
         let devices_changed = before.record.devices != after.devices;
         let mut state = after.state.clone();
         if state != before.record.state {
@@ -230,16 +313,21 @@ impl FileStore {
         state.retain_devices(|id| {
             before.record.devices.list.iter().chain(&after.devices.list).any(|device| device.id == id)
         });
+        if before.record.devices.changes != after.devices.changes && !before.record.devices.changes.is_empty()
+        {
+            super::history::append(locked, &before.record.devices.changes, &self.owners)?;
+        }
         if devices_changed && before.access == Access::Repair {
             // The other way round here: until the new state is there the account stays refused, and what the repair puts out of use must
             // not come back with a state that knows nothing of it.
-            locked.replace(DEVICES, &after.devices)?;
+            locked.replace(DEVICES, &after.devices, &self.owners)?;
         }
         match &before.slots {
             Some(slots) if slots.state != state => slots.write(&state, &place.user, &state_path)?,
             // No state, or one that is being repaired.
             None if devices_changed || !state.devices.is_empty() => {
-                slots::create(&locked.folder, OsStr::new(STATE), &state, &place.user, &state_path)?;
+                let name = OsStr::new(STATE);
+                slots::create(&locked.folder, name, &state, &place.user, &state_path, &self.owners)?;
                 locked.sync()?;
             }
             Some(_) | None => {}
@@ -248,7 +336,7 @@ impl FileStore {
             self.remove_elsewhere(place)?;
         }
         if devices_changed && before.access != Access::Repair {
-            locked.replace(DEVICES, &after.devices)?;
+            locked.replace(DEVICES, &after.devices, &self.owners)?;
         }
         match &after.pending {
             pending if *pending == before.record.pending => Ok(()),
@@ -259,23 +347,41 @@ impl FileStore {
             Some(device) => {
                 let mut file = Devices::none(&place.user);
                 file.list.push(device.clone());
-                locked.replace(PENDING, &file)
+                locked.replace(PENDING, &file, &self.owners)
             }
         }
+    }
+
+    /// Puts what an update noted in the place of what the update before did, numbered on.
+    fn number_notes(&self, locked: &Locked, record: &mut Record) -> Result<()> {
+        let there = record.devices.changes.last().map(|change| change.number);
+        let mut number = match there {
+            Some(number) => number,
+            None => super::history::last_number(locked, &self.owners)?,
+        };
+        for change in &mut record.notes {
+            number = number.saturating_add(1);
+            change.number = number;
+        }
+        record.devices.changes = std::mem::take(&mut record.notes);
+        Ok(())
     }
 
     /// The folder in `/run` for an account's state while the store can't be written; none if there is none.
     fn runtime_folder(&self, place: &Place, absent: Absent) -> Result<Option<(File, PathBuf)>> {
         let mut path = self.runtime.clone();
         let store = Hex(self.key()?.short_tag(&[b"runtime folder"])).to_string();
+        // The first is root's and for all: the daemon's socket is in it. What lies below is this store's.
+        let roots = Owners::default();
         for part in ["", &store, place.parent].map(OsStr::new).into_iter().chain([place.name.as_os_str()]) {
+            let (mode, owners) = if part.is_empty() { (0o755, &roots) } else { (0o700, &self.owners) };
             if !part.is_empty() {
                 path.push(part);
             }
-            match (open_folder_at_path(&path), absent) {
+            match (open_folder_at_path(&path, owners), absent) {
                 (Ok(Some(_)), _) => {}
                 (Ok(None), Absent::Create) => {
-                    ensure_folder(&path, 0o700)?;
+                    ensure_folder(&path, mode, owners)?;
                 }
                 (Ok(None), Absent::Accept) => return Ok(None),
                 // Not root, and root has made the folder: whoever can't look into it has never written there.
@@ -287,12 +393,13 @@ impl FileStore {
                 (Err(error), _) => return Err(error),
             }
         }
-        Ok(open_folder_at_path(&path)?.map(|folder| (folder, path.join(STATE))))
+        Ok(open_folder_at_path(&path, &self.owners)?.map(|folder| (folder, path.join(STATE))))
     }
 
     fn load_elsewhere(&self, place: &Place) -> Result<Option<Slots>> {
         let Some((folder, path)) = self.runtime_folder(place, Absent::Accept)? else { return Ok(None) };
-        let Some((file, status)) = open_file(&folder, OsStr::new(STATE), &path, Mutability::ReadWrite)?
+        let Some((file, status)) =
+            open_file(&folder, OsStr::new(STATE), &path, Mutability::ReadWrite, &self.owners)?
         else {
             return Ok(None);
         };
@@ -309,7 +416,7 @@ impl FileStore {
             .ok_or_else(|| Error::NoStore { path: self.runtime.clone() })?;
         match &before.elsewhere {
             Some(slots) => slots.write(state, &place.user, &path),
-            None => slots::create(&folder, OsStr::new(STATE), state, &place.user, &path),
+            None => slots::create(&folder, OsStr::new(STATE), state, &place.user, &path, &self.owners),
         }
     }
 
@@ -335,9 +442,10 @@ impl Store for FileStore {
     }
 
     fn prepare(&self) -> Result<()> {
-        ensure_folder(&self.root, 0o700)?;
-        ensure_folder(&self.root.join("users"), 0o700)?;
-        if self.read_key()?.is_none() {
+        self.learn_keeper()?;
+        ensure_folder(&self.root, 0o700, &self.owners)?;
+        ensure_folder(&self.root.join("users"), 0o700, &self.owners)?;
+        if self.key.get().is_none() && self.read_key()?.is_none() {
             self.create_key()?;
         }
         Shard::all().try_for_each(|shard| self.create_decoy(shard))
@@ -386,6 +494,27 @@ impl Store for FileStore {
         users.sort_unstable();
         Ok(users)
     }
+
+    fn history(&self, user: &UserName) -> Result<Vec<Change>> {
+        let place = Place::of(Account::User(user), Access::Login);
+        let Some(locked) = self.lock_account(&place)? else { return Ok(Vec::new()) };
+        let mut changes = super::history::read(&locked, &self.owners)?;
+        let last = changes.last().map_or(0, |change| change.number);
+        let devices = match locked.read(DEVICES, &self.owners)? {
+            None => Devices::none(user),
+            Some(text) => Devices::from_toml(&text, user).map_err(|why| locked.corrupt(DEVICES, why))?,
+        };
+        changes.extend(devices.changes.into_iter().filter(|change| change.number > last));
+        Ok(changes)
+    }
+
+    fn with_marks<T>(&self, work: impl FnOnce(&dyn MarkTable) -> Result<T>) -> Result<T> {
+        self.open_root()?;
+        let path = self.root.join("marks");
+        let folder = ensure_folder(&path, 0o700, &self.owners)?;
+        let locked = Locked::wait_for(folder, path.clone(), Patience::Bounded)?;
+        work(&Marks::new(path, &self.owners, locked))
+    }
 }
 
 /// Where an account's folder is, and how long it is worth waiting for.
@@ -393,21 +522,22 @@ struct Place {
     user: UserName,
     parent: &'static str,
     name: OsString,
-    lock_wait: Duration,
+    patience: Patience,
 }
 
 impl Place {
     fn of(account: Account<'_>, access: Access) -> Self {
         match account {
             Account::User(user) => {
-                Self { user: user.clone(), parent: "users", name: user.as_str().into(), lock_wait: LOCK_WAIT }
+                let patience = Patience::Bounded;
+                Self { user: user.clone(), parent: "users", name: user.as_str().into(), patience }
             }
             Account::Decoy(shard) => Self {
                 user: UserName::decoy(),
                 parent: "decoy",
                 name: shard.name().into(),
                 // Two who enroll first at the same time make the decoys: one after the other, as with any account.
-                lock_wait: if access == Access::Login { DECOY_LOCK_WAIT } else { LOCK_WAIT },
+                patience: if access == Access::Login { Patience::OfADecoy } else { Patience::Bounded },
             },
         }
     }
@@ -436,16 +566,29 @@ enum Absent {
     Create,
 }
 
+/// How long a lock is waited for, and what comes then.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// [`LOCK_WAIT`], then the request fails.
+    Bounded,
+    /// [`DECOY_LOCK_WAIT`], then it goes on without the lock.
+    OfADecoy,
+}
+
 /// An account's folder, locked against every other process until this is dropped or its process dies.
-struct Locked {
-    folder: File,
-    path: PathBuf,
+pub(super) struct Locked {
+    pub(super) folder: File,
+    pub(super) path: PathBuf,
     signals_before: SigSet,
 }
 
 impl Locked {
     /// Waits for the lock, but not for ever: a login that can't be decided is refused. Only a decoy's is done without.
-    fn wait_for(folder: File, path: PathBuf, patience: Duration) -> Result<Self> {
+    pub(super) fn wait_for(folder: File, path: PathBuf, patience: Patience) -> Result<Self> {
+        let wait = match patience {
+            Patience::Bounded => LOCK_WAIT,
+            Patience::OfADecoy => DECOY_LOCK_WAIT,
+        };
         // Whoever sits at the terminal of a `su` must not stop it while it holds another account's lock. What ends it frees the lock.
         let mut stops = SigSet::empty();
         for signal in [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU] {
@@ -458,9 +601,11 @@ impl Locked {
         loop {
             match locked.folder.try_lock() {
                 Ok(()) => return Ok(locked),
-                Err(TryLockError::WouldBlock) if started.elapsed() < patience => sleep(pause),
-                Err(TryLockError::WouldBlock) if patience == DECOY_LOCK_WAIT => return Ok(locked),
-                Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: locked.path.clone() }),
+                Err(TryLockError::WouldBlock) if started.elapsed() < wait => sleep(pause),
+                Err(TryLockError::WouldBlock) => match patience {
+                    Patience::OfADecoy => return Ok(locked),
+                    Patience::Bounded => return Err(Error::Busy { path: locked.path.clone() }),
+                },
                 Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Interrupted => {}
                 Err(TryLockError::Error(error)) => return Err(failed_io(&locked.path)(error)),
             }
@@ -479,8 +624,13 @@ impl Locked {
     }
 
     /// The state, opened for writing where that can be.
-    fn load_slots(&self, user: &UserName, state_path: &Path) -> Result<(Option<Slots>, Durability)> {
-        let open = |mutability| open_file(&self.folder, OsStr::new(STATE), state_path, mutability);
+    fn load_slots(
+        &self,
+        user: &UserName,
+        state_path: &Path,
+        owners: &Owners,
+    ) -> Result<(Option<Slots>, Durability)> {
+        let open = |mutability| open_file(&self.folder, OsStr::new(STATE), state_path, mutability, owners);
         let (opened, durability) = match open(Mutability::ReadWrite) {
             Err(Error::ReadOnly { .. }) => (open(Mutability::ReadOnly)?, until_reboot()),
             other => (other?, Durability::Kept),
@@ -490,9 +640,10 @@ impl Locked {
         Ok((Some(Slots::load(file, &status, user, state_path)?), durability))
     }
 
-    fn read(&self, name: &str) -> Result<Option<zeroize::Zeroizing<String>>> {
+    fn read(&self, name: &str, owners: &Owners) -> Result<Option<zeroize::Zeroizing<String>>> {
         let path = self.path.join(name);
-        let Some((file, status)) = open_file(&self.folder, OsStr::new(name), &path, Mutability::ReadOnly)?
+        let Some((file, status)) =
+            open_file(&self.folder, OsStr::new(name), &path, Mutability::ReadOnly, owners)?
         else {
             return Ok(None);
         };
@@ -500,17 +651,12 @@ impl Locked {
         text(&file, &status, &path, MAX_FILE_BYTES).map(Some)
     }
 
-    /// Write new, fsync, rename, fsync of the folder: the old file or the new one, at every moment.
-    fn replace(&self, name: &str, devices: &Devices) -> Result<()> {
-        let path = self.path.join(name);
-        let new_name = format!("{name}.new");
-        let new_name = OsStr::new(&new_name);
-        write_new(&self.folder, new_name, devices.to_toml()?.as_bytes(), 0o600, &path)?;
-        renameat(&self.folder, new_name, &self.folder, name).map_err(failed(&path))?;
-        self.sync()
+    fn replace(&self, name: &str, devices: &Devices, owners: &Owners) -> Result<()> {
+        let text = devices.to_toml()?;
+        replace_file(&self.folder, name, text.as_bytes(), &self.path.join(name), owners)
     }
 
-    fn sync(&self) -> Result<()> {
+    pub(super) fn sync(&self) -> Result<()> {
         self.folder.sync_all().map_err(failed_io(&self.path))
     }
 
@@ -527,10 +673,33 @@ impl Drop for Locked {
     }
 }
 
+/// Write new, fsync, rename, fsync of the folder: the old file or the new one, at every moment.
+pub(super) fn replace_file(
+    folder: &File,
+    name: &str,
+    bytes: &[u8],
+    path: &Path,
+    owners: &Owners,
+) -> Result<()> {
+    let new_name = format!("{name}.new");
+    let new_name = OsStr::new(&new_name);
+    write_new(folder, new_name, bytes, 0o600, path, owners)?;
+    renameat(folder, new_name, folder, name).map_err(failed(path))?;
+    folder.sync_all().map_err(failed_io(path))
+}
+
 /// Creates and fills a file, and waits until it is on disk. A left-over of a killed process is replaced; on failure nothing is left.
-pub(super) fn write_new(folder: impl AsFd, name: &OsStr, bytes: &[u8], mode: u32, path: &Path) -> Result<()> {
+pub(super) fn write_new(
+    folder: impl AsFd,
+    name: &OsStr,
+    bytes: &[u8],
+    mode: u32,
+    path: &Path,
+    owners: &Owners,
+) -> Result<()> {
+    slots::check_size_limit(path, u64::try_from(bytes.len()).unwrap_or(u64::MAX))?;
     remove(&folder, name, path)?;
-    let mut file = create_file(&folder, name, mode, path)?;
+    let mut file = create_file(&folder, name, mode, path, owners)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed_io(path));
     if written.is_err() {
         remove(&folder, name, path)?;
@@ -539,7 +708,7 @@ pub(super) fn write_new(folder: impl AsFd, name: &OsStr, bytes: &[u8], mode: u32
 }
 
 /// Removes a file; one that is not there is fine.
-fn remove(folder: impl AsFd, name: &OsStr, path: &Path) -> Result<()> {
+pub(super) fn remove(folder: impl AsFd, name: &OsStr, path: &Path) -> Result<()> {
     match unlinkat(folder, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(failed(path)(errno)),
@@ -547,8 +716,8 @@ fn remove(folder: impl AsFd, name: &OsStr, path: &Path) -> Result<()> {
 }
 
 /// Opens a folder, and creates it with exactly `mode` where it is missing.
-fn ensure_folder(path: &Path, mode: u32) -> Result<File> {
-    if let Some(folder) = open_folder_at_path(path)? {
+pub(super) fn ensure_folder(path: &Path, mode: u32, owners: &Owners) -> Result<File> {
+    if let Some(folder) = open_folder_at_path(path, owners)? {
         return Ok(folder);
     }
     let mode = Mode::from_bits_truncate(mode);
@@ -556,10 +725,30 @@ fn ensure_folder(path: &Path, mode: u32) -> Result<File> {
         Ok(()) | Err(Errno::EEXIST) => {}
         Err(errno) => return Err(failed(path)(errno)),
     }
-    let folder = open_folder_at_path(path)?.ok_or_else(|| Error::NoStore { path: path.to_owned() })?;
+    let folder =
+        open_folder_at_path(path, owners)?.ok_or_else(|| Error::NoStore { path: path.to_owned() })?;
     fchmod(&folder, mode).map_err(failed(path))?;
+    owners.hand_over(&folder, path)?;
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed_io(parent))?;
     }
     Ok(folder)
+}
+
+/// Gives a folder of the store, and all that is in it, to somebody. Nothing is followed.
+fn give_away(top: &Path, keeper: Uid, group: Gid) -> Result<()> {
+    let status = match fstatat(AT_FDCWD, top, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Ok(status) => status,
+        Err(Errno::ENOENT) => return Ok(()),
+        Err(errno) => return Err(failed(top)(errno)),
+    };
+    let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
+    fchownat(AT_FDCWD, top, Some(keeper), Some(group), flags).map_err(failed(top))?;
+    if status.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFDIR.bits() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(top).map_err(failed_io(top))? {
+        give_away(&entry.map_err(failed_io(top))?.path(), keeper, group)?;
+    }
+    Ok(())
 }

@@ -1,14 +1,20 @@
 //! Where records live, and the one way to change them.
 
 mod files;
+mod history;
+mod marks;
 mod slots;
+mod stock;
 mod trusted;
 
 pub use files::FileStore;
+pub use stock::{Clash, SaveStock, Stock, StockToken};
 pub use trusted::read_text as read_trusted_text;
 
 use crate::devices::{Device, Devices};
 use crate::error::Result;
+use crate::hex::Hex;
+use crate::history::Change;
 use crate::seal::HostKey;
 use crate::state::State;
 use crate::user_name::UserName;
@@ -42,6 +48,33 @@ pub trait Store {
 
     /// The names of all accounts that have a record, in order.
     fn accounts(&self) -> Result<Vec<UserName>>;
+
+    /// Everything that [`Record::note`] recorded of an account, oldest first.
+    ///
+    /// # Errors
+    /// Whatever kept it from being read.
+    fn history(&self, user: &UserName) -> Result<Vec<Change>>;
+
+    /// Runs `work` while nobody else binds or removes a device: what it finds out about marks stays true until it is done.
+    ///
+    /// # Errors
+    /// What `work` returns; whatever kept the table from being read or written.
+    fn with_marks<T>(&self, work: impl FnOnce(&dyn MarkTable) -> Result<T>) -> Result<T>;
+}
+
+/// A keyed hash of a seed or of a serial number.
+pub type Mark = Hex<16>;
+
+/// Which account has which seed and serial number. It may name an account that has it no more; it names every account that has one.
+pub trait MarkTable {
+    /// The account that claimed a mark last.
+    fn owner(&self, mark: Mark) -> Result<Option<UserName>>;
+
+    /// Notes that `user` is about to have it.
+    fn claim(&self, mark: Mark, user: &UserName) -> Result<()>;
+
+    /// Forgets whose it is.
+    fn free(&self, mark: Mark) -> Result<()>;
 }
 
 /// Whose record.
@@ -101,4 +134,13 @@ pub struct Record {
     pub pending: Option<Device>,
     /// Whether a change of the state will outlive a reboot.
     pub durability: Durability,
+    /// What this update does, for the history.
+    pub notes: Vec<Change>,
+}
+
+impl Record {
+    /// Records what this update does; it is on disk exactly if what it tells of is.
+    pub(crate) fn note(&mut self, change: Change) {
+        self.notes.push(change);
+    }
 }

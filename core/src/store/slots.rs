@@ -13,7 +13,7 @@ use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{FileStat, Mode, fchmod};
 
-use super::trusted::{failed, failed_io};
+use super::trusted::{Owners, failed, failed_io};
 use crate::error::{Error, Result};
 use crate::state::{STATE_BYTES, State};
 use crate::user_name::UserName;
@@ -60,7 +60,7 @@ impl Slots {
     /// Writes `state` over the older slot and waits until it is on disk.
     pub(super) fn write(&self, state: &State, user: &UserName, path: &Path) -> Result<()> {
         let sequence = self.sequence.checked_add(1).ok_or_else(|| too_large(path))?;
-        check_size_limit(path)?;
+        check_size_limit(path, FILE_BYTES)?;
         let slot = slot_bytes(state, user, sequence).ok_or_else(|| too_large(path))?;
         self.file.write_all_at(&slot, offset_of(sequence)).map_err(failed_io(path))?;
         self.file.sync_data().map_err(failed_io(path))
@@ -76,13 +76,13 @@ pub(super) fn create(
     state: &State,
     user: &UserName,
     path: &Path,
+    owners: &Owners,
 ) -> Result<()> {
-    check_size_limit(path)?;
     let mut new_name = name.to_owned();
     new_name.push(".new");
     let mut bytes = slot_bytes(state, user, 0).ok_or_else(|| too_large(path))?.to_vec();
     bytes.resize(2 * SLOT_BYTES, 0);
-    super::files::write_new(&folder, &new_name, &bytes, 0o600, path)?;
+    super::files::write_new(&folder, &new_name, &bytes, 0o600, path, owners)?;
     renameat(&folder, new_name.as_os_str(), &folder, name).map_err(failed(path))
 }
 
@@ -98,9 +98,9 @@ fn offset_of(sequence: u64) -> u64 {
 }
 
 /// Beyond RLIMIT_FSIZE a write would kill the host program with SIGXFSZ; this asks first.
-fn check_size_limit(path: &Path) -> Result<()> {
+pub(super) fn check_size_limit(path: &Path, bytes: u64) -> Result<()> {
     let (soft, _) = getrlimit(Resource::RLIMIT_FSIZE).map_err(failed(path))?;
-    if soft < FILE_BYTES {
+    if soft < bytes {
         return Err(Error::Io { path: path.to_owned(), source: nix::errno::Errno::EFBIG.into() });
     }
     Ok(())
@@ -111,10 +111,17 @@ fn too_large(path: &Path) -> Error {
 }
 
 /// Creates `name` with exactly `mode`, whatever the umask is; fails if it exists.
-pub(super) fn create_file(folder: impl AsFd, name: &OsStr, mode: u32, path: &Path) -> Result<File> {
+pub(super) fn create_file(
+    folder: impl AsFd,
+    name: &OsStr,
+    mode: u32,
+    path: &Path,
+    owners: &Owners,
+) -> Result<File> {
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let mode = Mode::from_bits_truncate(mode);
     let file = File::from(openat(folder, name, flags, mode).map_err(failed(path))?);
     fchmod(&file, mode).map_err(failed(path))?;
+    owners.hand_over(&file, path)?;
     Ok(file)
 }

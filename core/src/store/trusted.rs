@@ -2,6 +2,7 @@
 //!
 //! Nothing is followed, nothing blocks, and every check is made on the open descriptor.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -11,10 +12,36 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
-use nix::unistd::geteuid;
+use nix::unistd::{Gid, Uid, fchown, geteuid};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
+
+/// Whose files are trusted: root's, the caller's own, and those of the store's keeper.
+///
+/// The host's own store may belong to the system user that `mfad` runs as; only root can have given it away. What root creates there is given
+/// to the keeper too, or the daemon could not use it.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    /// The user and group that the store's folder belongs to.
+    pub(super) keeper: Cell<Option<(Uid, Gid)>>,
+}
+
+impl Owners {
+    fn trusts(&self, uid: u32) -> bool {
+        uid == 0
+            || uid == geteuid().as_raw()
+            || self.keeper.get().is_some_and(|(keeper, _)| keeper.as_raw() == uid)
+    }
+
+    /// Gives something that root has created to the keeper.
+    pub(super) fn hand_over(&self, created: impl AsFd, path: &Path) -> Result<()> {
+        match self.keeper.get().filter(|(keeper, _)| geteuid().is_root() && !keeper.is_root()) {
+            Some((keeper, group)) => fchown(created, Some(keeper), Some(group)).map_err(failed(path)),
+            None => Ok(()),
+        }
+    }
+}
 
 /// Maps a failed system call on `path` to an error.
 pub(super) fn failed(path: &Path) -> impl Fn(Errno) -> Error {
@@ -37,7 +64,12 @@ pub(super) fn failed_io(path: &Path) -> impl Fn(io::Error) -> Error {
 ///
 /// # Errors
 /// [`Error::Untrusted`] if it is no folder, belongs to neither root nor the caller, or others may write to it.
-pub(super) fn open_folder(parent: impl AsFd, name: &OsStr, path: &Path) -> Result<Option<File>> {
+pub(super) fn open_folder(
+    parent: impl AsFd,
+    name: &OsStr,
+    path: &Path,
+    owners: &Owners,
+) -> Result<Option<File>> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let folder = match openat(parent, name, flags, Mode::empty()) {
         Ok(folder) => File::from(folder),
@@ -51,7 +83,7 @@ pub(super) fn open_folder(parent: impl AsFd, name: &OsStr, path: &Path) -> Resul
         Err(errno) => return Err(failed(path)(errno)),
     };
     let status = fstat(&folder).map_err(failed(path))?;
-    check_owner(&status, path)?;
+    check_owner(&status, path, owners)?;
     if status.st_mode & 0o022 != 0 {
         return Err(Error::Untrusted { path: path.to_owned(), why: "may be written by others: chmod go-w" });
     }
@@ -59,8 +91,8 @@ pub(super) fn open_folder(parent: impl AsFd, name: &OsStr, path: &Path) -> Resul
 }
 
 /// Opens a folder by its path; see [`open_folder`].
-pub(super) fn open_folder_at_path(path: &Path) -> Result<Option<File>> {
-    open_folder(AT_FDCWD, path.as_os_str(), path)
+pub(super) fn open_folder_at_path(path: &Path, owners: &Owners) -> Result<Option<File>> {
+    open_folder(AT_FDCWD, path.as_os_str(), path, owners)
 }
 
 /// How a file is opened.
@@ -80,6 +112,7 @@ pub(super) fn open_file(
     name: &OsStr,
     path: &Path,
     mutability: Mutability,
+    owners: &Owners,
 ) -> Result<Option<(File, FileStat)>> {
     let access = match mutability {
         Mutability::ReadOnly => OFlag::O_RDONLY,
@@ -102,7 +135,7 @@ pub(super) fn open_file(
     if status.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() {
         return Err(Error::Untrusted { path: path.to_owned(), why: "is not a file" });
     }
-    check_owner(&status, path)?;
+    check_owner(&status, path, owners)?;
     Ok(Some((file, status)))
 }
 
@@ -117,8 +150,8 @@ pub(super) fn check_private(status: &FileStat, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn check_owner(status: &FileStat, path: &Path) -> Result<()> {
-    if status.st_uid != 0 && status.st_uid != geteuid().as_raw() {
+fn check_owner(status: &FileStat, path: &Path, owners: &Owners) -> Result<()> {
+    if !owners.trusts(status.st_uid) {
         return Err(Error::Untrusted {
             path: path.to_owned(),
             why: "belongs to another user: it must be root's",
@@ -151,7 +184,9 @@ pub(super) fn text(file: &File, status: &FileStat, path: &Path, limit: u64) -> R
 /// # Errors
 /// As for the files of a store, but others may read it.
 pub fn read_text(path: &Path, limit: u64) -> Result<Option<Zeroizing<String>>> {
-    let Some((file, status)) = open_file(AT_FDCWD, path.as_os_str(), path, Mutability::ReadOnly)? else {
+    let Some((file, status)) =
+        open_file(AT_FDCWD, path.as_os_str(), path, Mutability::ReadOnly, &Owners::default())?
+    else {
         return Ok(None);
     };
     if status.st_mode & 0o022 != 0 {

@@ -116,7 +116,7 @@ fn a_damaged_state_is_repaired_so_that_no_used_code_works_again() {
             round: Round::First,
         };
         let at = Timestamp::from_unix_seconds(account.at(step));
-        mfa_core::answer(request, &Caller::Privileged, &files, &Policy::default(), at).unwrap()
+        mfa_core::answer(request, &Caller::privileged("root"), &files, &Policy::default(), at).unwrap()
     };
     let present = Timestamp::now().unix_seconds() / 30;
     for step in [present - 1, present, present + 1] {

@@ -30,7 +30,7 @@ pub(crate) fn fail_logins(store: &Store, account: &Account, from: From, times: u
             round: Round::First,
         };
         let at = Timestamp::from_unix_seconds(at);
-        mfa_core::answer(request, &Caller::Privileged, &files, &Policy::default(), at).unwrap()
+        mfa_core::answer(request, &Caller::privileged("root"), &files, &Policy::default(), at).unwrap()
     };
     let (address, first) = match from {
         // The last one is now.

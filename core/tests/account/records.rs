@@ -1,151 +1,20 @@
 //! Accounts in a real store on a real disk: enrolling, logging in, losing things, and files that are not as they should be.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::wildcard_enum_match_arm,
-    clippy::needless_pass_by_value,
-    reason = "a panic is a failed test, and a test may be plain"
-)]
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::PathBuf;
 use std::sync::Barrier;
 use std::thread;
 
 use mfa_core::answer::Answer;
-use mfa_core::otp::{Code, Generator, LookAhead, MovingFactor, Period, Profile};
-use mfa_core::request::{AccountStatus, PendingEnrollment, WhyNotConfirmed};
+use mfa_core::otp::{Code, LookAhead, MovingFactor, Period, Profile};
+use mfa_core::request::WhyNotConfirmed;
 use mfa_core::verify::Round;
 use mfa_core::{
-    Caller, Error, FileStore, Policy, Refusal, Request, Response, Result, Secret, Timestamp, UserName,
+    Caller, Error, Evidence, FileStore, Policy, Refusal, Request, Response, Result, Secret, Timestamp,
     Verdict,
 };
 
-const NOW: u64 = 1_800_000_000;
-const STEP: u64 = NOW / 30;
-
-/// A store of its own with `alice` enrolled or not.
-struct Host {
-    folder: tempfile::TempDir,
-}
-
-impl Host {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn with_alice() -> (Self, Phone) {
-        let host = Self::new();
-        let phone = host.enroll("alice");
-        (host, phone)
-    }
-
-    fn path(&self, relative: &str) -> PathBuf {
-        self.folder.path().join("store").join(relative)
-    }
-
-    fn ask_at(&self, now: u64, request: Request) -> Result<Response> {
-        let store = FileStore::at(self.path(""));
-        mfa_core::answer(
-            request,
-            &Caller::Privileged,
-            &store,
-            &Policy::default(),
-            Timestamp::from_unix_seconds(now),
-        )
-    }
-
-    fn ask(&self, request: Request) -> Result<Response> {
-        self.ask_at(NOW, request)
-    }
-
-    fn begin(&self, user: &str, name: &str, profile: Profile) -> Result<PendingEnrollment> {
-        let request = Request::BeginEnrollment {
-            user: user.parse().unwrap(),
-            name: Some(name.parse().unwrap()),
-            profile,
-        };
-        match self.ask(request)? {
-            Response::Pending(pending) => Ok(pending),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn confirm(
-        &self,
-        user: &str,
-        pending: &PendingEnrollment,
-        first: Code,
-        second: Code,
-    ) -> Result<Response> {
-        self.ask(Request::ConfirmEnrollment { user: user.parse().unwrap(), id: pending.id, first, second })
-    }
-
-    fn enroll_as(&self, user: &str, name: &str, profile: Profile) -> Result<Phone> {
-        let pending = self.begin(user, name, profile)?;
-        let phone = Phone::holding(pending.seed.clone(), profile);
-        let counter = match profile.moving_factor {
-            MovingFactor::Time(period) => NOW / period.seconds() - 2,
-            MovingFactor::Counter(_) => 0,
-        };
-        match self.confirm(user, &pending, phone.code(counter), phone.code(counter + 1))? {
-            Response::Enrolled(_) => Ok(phone),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn enroll(&self, user: &str) -> Phone {
-        self.enroll_as(user, "phone", Profile::PLAIN).unwrap()
-    }
-
-    fn log_in_at(&self, now: u64, user: &str, code: &Code) -> Result<Verdict> {
-        self.enter(now, user.parse().ok(), Answer::Code(code.clone()))
-    }
-
-    fn log_in(&self, user: &str, code: &Code) -> Result<Verdict> {
-        self.log_in_at(NOW, user, code)
-    }
-
-    fn enter(&self, now: u64, user: Option<UserName>, answer: Answer) -> Result<Verdict> {
-        match self.ask_at(
-            now,
-            Request::Verify { user, answer, remote_host: Some("192.0.2.1".to_owned()), round: Round::First },
-        )? {
-            Response::Verdict(verdict) => Ok(verdict),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn status(&self, user: &str) -> Result<AccountStatus> {
-        match self.ask(Request::Status { user: user.parse().unwrap() })? {
-            Response::Status(status) => Ok(status),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-struct Phone(Generator);
-
-impl Phone {
-    fn holding(seed: Secret, profile: Profile) -> Self {
-        Self(Generator::new(&seed, profile.algorithm, profile.digits))
-    }
-
-    fn code(&self, counter: u64) -> Code {
-        self.0.code_at(counter)
-    }
-}
-
-fn accepted(verdict: &Result<Verdict>) -> bool {
-    matches!(verdict, Ok(Verdict::Accept(_)))
-}
-
-fn refused_as(verdict: &Result<Verdict>, refusal: Refusal) -> bool {
-    matches!(verdict, Ok(Verdict::Refuse(found)) if *found == refusal)
-}
+use crate::host::{Host, NOW, Phone, STEP, accepted, refused_as};
 
 #[test]
 fn an_enrolled_person_logs_in_with_a_code_that_works_once() {
@@ -161,7 +30,7 @@ fn the_codes_of_the_enrollment_are_used_up() {
     let phone = Phone::holding(pending.seed.clone(), Profile::PLAIN);
     assert!(matches!(
         host.confirm("alice", &pending, phone.code(STEP - 1), phone.code(STEP)),
-        Ok(Response::Enrolled(_))
+        Ok(Response::Enrolled { .. })
     ));
     assert!(refused_as(&host.log_in("alice", &phone.code(STEP - 1)), Refusal::Replayed));
     assert!(refused_as(&host.log_in("alice", &phone.code(STEP)), Refusal::Replayed));
@@ -291,7 +160,7 @@ fn the_two_codes_must_be_right_different_and_consecutive() {
     }
     assert!(matches!(
         host.confirm("alice", &pending, phone.code(STEP - 1), phone.code(STEP)),
-        Ok(Response::Enrolled(_))
+        Ok(Response::Enrolled { .. })
     ));
 }
 
@@ -317,7 +186,7 @@ fn a_device_whose_clock_is_off_by_minutes_is_enrolled_with_its_drift() {
     let phone = Phone::holding(pending.seed.clone(), Profile::PLAIN);
     assert!(matches!(
         host.confirm("alice", &pending, phone.code(STEP + 7), phone.code(STEP + 8)),
-        Ok(Response::Enrolled(_))
+        Ok(Response::Enrolled { .. })
     ));
     assert_eq!(host.status("alice").unwrap().devices[0].drift_steps, 7);
     assert!(accepted(&host.log_in_at(NOW + 30, "alice", &phone.code(STEP + 9))));
@@ -333,6 +202,7 @@ fn a_retry_shows_the_same_key_until_it_is_old() {
         user: "alice".parse().unwrap(),
         name: Some(name.parse().unwrap()),
         profile: Profile::PLAIN,
+        replaces: None,
     };
     let Response::Pending(later) = host.ask_at(NOW + 901, request("phone")).unwrap() else {
         panic!("no key")
@@ -352,7 +222,7 @@ fn an_enrollment_that_was_confirmed_can_not_be_confirmed_again() {
     let phone = Phone::holding(pending.seed.clone(), Profile::PLAIN);
     assert!(matches!(
         host.confirm("alice", &pending, phone.code(STEP - 2), phone.code(STEP - 1)),
-        Ok(Response::Enrolled(_))
+        Ok(Response::Enrolled { .. })
     ));
     let again = host.confirm("alice", &pending, phone.code(STEP), phone.code(STEP + 1));
     assert!(matches!(again, Err(Error::NoSuchEnrollment)));
@@ -439,7 +309,8 @@ fn an_owner_may_verify_and_look_but_not_at_others() {
     let (host, phone) = Host::with_alice();
     host.enroll("bob");
     let ask = |request| {
-        let (store, caller) = (FileStore::at(host.path("")), Caller::Owner("alice".parse().unwrap()));
+        let store = FileStore::at(host.path(""));
+        let caller = Caller::owner("alice".parse().unwrap(), Evidence::Nothing, "alice by mfad");
         mfa_core::answer(request, &caller, &store, &Policy::default(), Timestamp::from_unix_seconds(NOW))
     };
     let verify = |user: &str| Request::Verify {
@@ -622,7 +493,7 @@ fn a_confirmation_that_the_disk_refused_half_way_can_be_repeated_and_both_codes_
     fs::remove_dir(host.path("users/alice/devices.toml.new")).unwrap();
     assert!(matches!(
         host.confirm("alice", &pending, phone.code(STEP - 1), phone.code(STEP)),
-        Ok(Response::Enrolled(_))
+        Ok(Response::Enrolled { .. })
     ));
     assert!(refused_as(&host.log_in("alice", &phone.code(STEP)), Refusal::Replayed));
     assert!(accepted(&host.log_in("alice", &phone.code(STEP + 1))));
