@@ -9,11 +9,11 @@
 //! 12345678
 //! ```
 
-use std::fmt;
 use std::path::Path;
 
 use base32::Alphabet::Rfc4648;
 use mfa_core::otp::{LookAhead, MovingFactor, Period, Profile};
+use mfa_core::recovery::ScratchCode;
 use mfa_core::{Secret, UserName};
 use zeroize::Zeroizing;
 
@@ -34,23 +34,8 @@ pub struct Account {
     pub scratch_codes: Vec<ScratchCode>,
     /// The `WINDOW_SIZE`: how many codes around the present one the module took.
     pub window: u8,
-}
-
-/// An emergency code: eight digits. Wiped when dropped, never printed by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ScratchCode(Zeroizing<String>);
-
-impl ScratchCode {
-    /// The digits. Every use of a code is found by searching for this word.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for ScratchCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ScratchCode([redacted])")
-    }
+    /// Whether the module took each code once only (`DISALLOW_REUSE`); otherwise nobody knows which were used.
+    pub notes_used_codes: bool,
 }
 
 /// Reads the file from below the home of a user, as root, without following a symbolic link of that user's.
@@ -62,9 +47,9 @@ impl fmt::Debug for ScratchCode {
 pub fn read_file(
     home: &Path,
     path: &Path,
-    user_id: u32,
+    owners: &[u32],
 ) -> Result<Option<Zeroizing<Vec<u8>>>, crate::home::HomeError> {
-    crate::home::read_below(home, path, user_id, MAX_FILE_BYTES)
+    crate::home::read_below(home, path, owners, MAX_FILE_BYTES)
 }
 
 /// Reads what a person's file holds.
@@ -104,16 +89,19 @@ pub fn parse(bytes: &[u8], owner: &UserName) -> Result<Account, Vec<Problem>> {
     let profile = options.profile().map_err(|why| problems.push(Problem::of_file(why))).ok();
     match (seed, profile) {
         (Some(seed), Some(profile)) if problems.is_empty() => {
+            let mut notes_used_codes = true;
             let mut token = Token::new(Place::File, profile, seed);
             token.owner = Some(owner.clone());
             match profile.moving_factor {
                 MovingFactor::Counter(_) => token.counter = options.hotp_counter,
                 MovingFactor::Time(_) => {
+                    notes_used_codes = options.disallow_reuse.is_some();
                     token.used_step = options.disallow_reuse.unwrap_or_default().into_iter().max();
                     token.drift_steps = options.time_skew.unwrap_or(0);
                 }
             }
-            Ok(Account { token, scratch_codes, window: options.window_size.unwrap_or(DEFAULT_WINDOW) })
+            let window = options.window_size.unwrap_or(DEFAULT_WINDOW);
+            Ok(Account { token, scratch_codes, window, notes_used_codes })
         }
         _ => Err(problems),
     }
@@ -145,9 +133,8 @@ fn decode_secret(line: &str) -> Option<Secret> {
 }
 
 fn scratch_code(line: &str) -> Result<ScratchCode, &'static str> {
-    let is_code = line.len() == 8 && line.bytes().all(|byte| byte.is_ascii_digit()) && !line.starts_with('0');
-    is_code
-        .then(|| ScratchCode(Zeroizing::new(line.to_owned())))
+    ScratchCode::parse(line)
+        .filter(|_| !line.starts_with('0'))
         .ok_or("it is neither an option nor an emergency code of eight digits")
 }
 
@@ -293,8 +280,8 @@ mod tests {
         assert_eq!(account.token.drift_steps, -7);
         assert_eq!(account.window, 17);
         assert_eq!(account.token.seed.expose(), b"12345678901234567890");
-        assert_eq!(account.scratch_codes[0].expose(), "12345678");
-        assert_eq!(format!("{:?}", account.scratch_codes[0]), "ScratchCode([redacted])");
+        assert_eq!(account.scratch_codes, [ScratchCode::parse("12345678").unwrap()]);
+        assert!(account.notes_used_codes);
     }
 
     #[test]
@@ -332,6 +319,7 @@ mod tests {
     fn other_step_sizes_are_kept() {
         let account = read("GEZDGNBV\n\" STEP_SIZE 60\n\" TOTP_AUTH\n").unwrap();
         assert_eq!(account.token.profile.moving_factor, MovingFactor::Time(60.try_into().unwrap()));
+        assert!(!account.notes_used_codes, "without DISALLOW_REUSE a code is good as often as one likes");
         assert_eq!(
             read("GEZDGNBV\n\" STEP_SIZE 5\n\" TOTP_AUTH\n").unwrap_err(),
             ["the file: a STEP_SIZE under 10 seconds is not supported"]

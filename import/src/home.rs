@@ -16,32 +16,77 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use zeroize::Zeroizing;
 
 use crate::source::{SourceError, read_capped};
 
-/// Reads `relative` below `home` if it is there.
+/// Whose links on the way to a home are followed.
+const ROOT: u32 = 0;
+
+/// Reads `relative` below `home` if it is there and belongs to one of `owners`.
 ///
 /// # Errors
 /// Something on the way is not what it should be, or the operating system refused.
 pub fn read_below(
     home: &Path,
     relative: &Path,
-    owner: u32,
+    owners: &[u32],
     limit: usize,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, HomeError> {
-    const ROOT: u32 = 0;
-    read_below_trusting(home, relative, owner, limit, ROOT)
+    read_below_trusting(home, relative, owners, limit, ROOT)
+}
+
+/// Removes `relative` below `home` if it is there. It is only ever a name in a folder that was reached without following a user's link.
+///
+/// # Errors
+/// Something on the way is not what it should be, or the operating system refused.
+pub fn remove_below(home: &Path, relative: &Path) -> Result<(), HomeError> {
+    let Some(found) = folder_of(home, relative, ROOT)? else { return Ok(()) };
+    match unlinkat(&found.folder, found.name.as_os_str(), UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(HomeError { path: found.path, why: Why::Io(errno) }),
+    }
 }
 
 /// `trusted` is the user whose links on the way to the home are followed.
 fn read_below_trusting(
     home: &Path,
     relative: &Path,
-    owner: u32,
+    owners: &[u32],
     limit: usize,
     trusted: u32,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, HomeError> {
+    let Some(Found { folder, name, path }) = folder_of(home, relative, trusted)? else { return Ok(None) };
+    let error = |why: Why| HomeError { path: path.clone(), why };
+    // O_NONBLOCK: opening somebody's pipe must not wait for the other end.
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let file = match openat(&folder, name.as_os_str(), flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::ENOENT) => return Ok(None),
+        Err(Errno::ELOOP) => return Err(error(Why::Link)),
+        Err(errno) => return Err(error(Why::Io(errno))),
+    };
+    let found = fstat(&file).map_err(|errno| error(Why::Io(errno)))?;
+    check(&found, owners).map_err(error)?;
+    match read_capped(File::from(file), limit) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(SourceError::TooLarge { limit }) => Err(error(Why::TooLarge { limit })),
+        Err(SourceError::Io(source)) => {
+            Err(error(Why::Io(source.raw_os_error().map_or(Errno::EIO, Errno::from_raw))))
+        }
+    }
+}
+
+/// A name in a folder that was reached without following anybody's link but root's.
+struct Found {
+    folder: OwnedFd,
+    name: OsString,
+    path: PathBuf,
+}
+
+/// The folder that `relative` is in. None if there is none.
+fn folder_of(home: &Path, relative: &Path, trusted: u32) -> Result<Option<Found>, HomeError> {
     let path = home.join(relative);
     let error = |why: Why| HomeError { path: path.clone(), why };
     let mut folders = plain_components(relative).ok_or_else(|| error(Why::NotBelowHome))?;
@@ -59,30 +104,14 @@ fn read_below_trusting(
             Err(errno) => return Err(error(Why::Io(errno))),
         };
     }
-    // O_NONBLOCK: opening somebody's pipe must not wait for the other end.
-    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    let file = match openat(&folder, name.as_os_str(), flags, Mode::empty()) {
-        Ok(file) => file,
-        Err(Errno::ENOENT) => return Ok(None),
-        Err(Errno::ELOOP) => return Err(error(Why::Link)),
-        Err(errno) => return Err(error(Why::Io(errno))),
-    };
-    let found = fstat(&file).map_err(|errno| error(Why::Io(errno)))?;
-    check(&found, owner).map_err(error)?;
-    match read_capped(File::from(file), limit) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(SourceError::TooLarge { limit }) => Err(error(Why::TooLarge { limit })),
-        Err(SourceError::Io(source)) => {
-            Err(error(Why::Io(source.raw_os_error().map_or(Errno::EIO, Errno::from_raw))))
-        }
-    }
+    Ok(Some(Found { folder, name, path }))
 }
 
-fn check(found: &FileStat, owner: u32) -> Result<(), Why> {
+fn check(found: &FileStat, owners: &[u32]) -> Result<(), Why> {
     if kind_of(found) != SFlag::S_IFREG {
         return Err(Why::NotAFile);
     }
-    if found.st_uid != owner {
+    if !owners.contains(&found.st_uid) {
         return Err(Why::NotTheirs);
     }
     if found.st_mode & 0o077 != 0 {
@@ -243,7 +272,7 @@ mod tests {
         /// Reads as if only the user `trusted` were root.
         fn read(&self, home: &str, relative: &str, trusted: u32) -> Result<Option<Vec<u8>>, String> {
             let (home, relative) = (self.path(home), Path::new(relative));
-            match read_below_trusting(&home, relative, self.me, 64, trusted) {
+            match read_below_trusting(&home, relative, &[self.me], 64, trusted) {
                 Ok(bytes) => Ok(bytes.map(|bytes| bytes.to_vec())),
                 Err(error) => Err(error.to_string().split_once(' ').unwrap().1.to_owned()),
             }
@@ -264,6 +293,21 @@ mod tests {
             home.read_as_somebody_else("home/alice", ".config/otp/secret").unwrap().unwrap(),
             b"other"
         );
+    }
+
+    #[test]
+    fn a_file_is_removed_and_no_link_leads_the_removal_elsewhere() {
+        let home = Home::new();
+        fs::create_dir(home.path("elsewhere")).unwrap();
+        home.write("elsewhere/secret", b"shadow", 0o600);
+        symlink(home.path("elsewhere"), home.path("home/alice/.config")).unwrap();
+        let alice = home.path("home/alice");
+        assert!(remove_below(&alice, Path::new(".config/secret")).is_err());
+        assert!(home.path("elsewhere/secret").exists());
+        for _ in 0..2 {
+            remove_below(&alice, Path::new(".secret")).unwrap();
+            assert!(!alice.join(".secret").exists());
+        }
     }
 
     #[test]
@@ -336,8 +380,8 @@ mod tests {
             assert_eq!(home.read_as_somebody_else("home/alice", file).unwrap_err(), why, "{file}");
         }
         let foreign =
-            read_below(&home.path("home/alice"), Path::new(".secret"), home.me + 1, 64).unwrap_err();
+            read_below(&home.path("home/alice"), Path::new(".secret"), &[home.me + 1], 64).unwrap_err();
         assert!(foreign.to_string().ends_with("does not belong to that user"));
-        assert!(read_below(Path::new("home"), Path::new(".secret"), home.me, 64).is_err());
+        assert!(read_below(Path::new("home"), Path::new(".secret"), &[home.me], 64).is_err());
     }
 }

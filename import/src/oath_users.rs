@@ -163,6 +163,7 @@ impl Last {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::token::outline;
 
     const SEED: &str = "3132333435363738393031323334353637383930";
 
@@ -178,28 +179,15 @@ mod tests {
     #[test]
     fn users_of_every_type_are_read() {
         let text = include_str!("../tests/fixtures/oath_users/users.oath");
-        let shown: Vec<String> = read_utc(text)
-            .unwrap()
-            .iter()
-            .map(|token| {
-                format!(
-                    "{}: {} {:?} {} {:?}",
-                    token.place,
-                    token.owner.as_ref().unwrap(),
-                    token.profile.moving_factor,
-                    token.profile.digits.count(),
-                    token.counter
-                )
-            })
-            .collect();
+        let shown = outline(&read_utc(text).unwrap());
         assert_eq!(
             shown,
             [
-                "line 2: alice Counter(LookAhead(5)) 6 Some(0)",
-                "line 3: bob Counter(LookAhead(5)) 8 Some(7)",
-                "line 4: carol Time(Period(30)) 6 None",
-                "line 5: carol Time(Period(60)) 7 None",
-                "line 7: CORP\\dave Time(Period(30)) 8 None",
+                "line 2: alice SHA1 6 Counter(LookAhead(5)) Some(0)",
+                "line 3: bob SHA1 8 Counter(LookAhead(5)) Some(7)",
+                "line 4: carol SHA1 6 Time(Period(30)) None",
+                "line 5: carol SHA1 7 Time(Period(60)) None",
+                "line 7: CORP\\dave SHA1 8 Time(Period(30)) None",
             ]
         );
     }

@@ -7,7 +7,7 @@
 //! The columns are found by their headings; `upn`, `manufacturer` and `model` may be missing.
 
 use mfa_core::UserName;
-use mfa_core::otp::{MovingFactor, Period, Profile};
+use mfa_core::otp::{BadParameter, MovingFactor, Period, Profile};
 
 use crate::csv::{Row, foreign_format};
 use crate::seed_text::{self, SecretEncoding};
@@ -113,8 +113,7 @@ fn token(
         return Err(row.problem(text));
     }
     let field = |position: usize| row.fields.get(position).copied().unwrap_or_default();
-    let serial =
-        field(columns.serial).parse().map_err(|bad: crate::token::BadSerial| row.problem(bad.to_string()))?;
+    let serial = field(columns.serial).parse().map_err(|bad: BadParameter| row.problem(bad.to_string()))?;
     let text = field(columns.secret);
     if text.len() > MAX_SECRET_CHARACTERS {
         return Err(row.problem("the secret has more than 128 characters"));

@@ -7,7 +7,7 @@
 //! Digits are 6 and the time step is 30 where they are left out. Without a hash it follows from the length of the seed: 32 bytes are
 //! SHA-256, 64 bytes SHA-512, anything else SHA-1. Lines that begin with `#` are comments.
 
-use mfa_core::otp::{Algorithm, Digits, LookAhead, MovingFactor, Period, Profile};
+use mfa_core::otp::{Algorithm, BadParameter, Digits, LookAhead, MovingFactor, Period, Profile};
 
 use crate::csv::{Row, foreign_format};
 use crate::seed_text::{self, SecretEncoding};
@@ -58,7 +58,7 @@ fn token(row: &Row, encoding: SecretEncoding) -> Result<Token, Problem> {
             row.problem("the file is of privacyIDEA's version with users in it, which is not supported")
         );
     }
-    let serial = serial.parse().map_err(|bad: crate::token::BadSerial| row.problem(bad.to_string()))?;
+    let serial = serial.parse().map_err(|bad: BadParameter| row.problem(bad.to_string()))?;
     let secret = fields.next().ok_or_else(|| row.problem("it has no seed"))?;
     let kind =
         fields.next().ok_or_else(|| row.problem("it does not say TOTP or HOTP in its third column"))?;
@@ -88,9 +88,7 @@ fn token(row: &Row, encoding: SecretEncoding) -> Result<Token, Problem> {
     let digits = digits.ok_or_else(|| row.problem("a code must have 6, 7 or 8 digits"))?;
     let (spelled, _) = seed_text::seed(secret, Some(encoding)).map_err(|bad| row.problem(bad.to_string()))?;
     let algorithm = match hash {
-        Some(name) => {
-            name.parse().map_err(|bad: mfa_core::otp::BadParameter| row.problem(bad.to_string()))?
-        }
+        Some(name) => name.parse().map_err(|bad: BadParameter| row.problem(bad.to_string()))?,
         None => algorithm_by_length(spelled.seed.len()),
     };
     let mut token = Token::new(row.place(), Profile { moving_factor, algorithm, digits }, spelled.seed);
@@ -118,6 +116,7 @@ fn algorithm_by_length(bytes: usize) -> Algorithm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::token::outline;
 
     fn problems(text: &str) -> Vec<String> {
         read(text.as_bytes(), None).unwrap_err().iter().map(Problem::to_string).collect()
@@ -126,30 +125,16 @@ mod tests {
     #[test]
     fn totp_and_hotp_tokens_are_read() {
         let tokens = read(include_bytes!("../../tests/fixtures/oath/tokens.csv"), None).unwrap();
-        let shown: Vec<String> = tokens
-            .iter()
-            .map(|token| {
-                format!(
-                    "{} {} {} {} {:?} {:?}",
-                    token.place,
-                    token.serial.as_ref().unwrap(),
-                    token.profile.algorithm,
-                    token.profile.digits.count(),
-                    token.profile.moving_factor,
-                    token.counter
-                )
-            })
-            .collect();
         assert_eq!(
-            shown,
+            outline(&tokens),
             [
-                "line 2 OATH0001 SHA1 6 Time(Period(30)) None",
-                "line 3 OATH0002 SHA1 8 Time(Period(60)) None",
-                "line 4 OATH0003 SHA1 6 Counter(LookAhead(5)) Some(0)",
-                "line 5 OATH0004 SHA256 6 Time(Period(30)) None",
-                "line 6 OATH0005 SHA512 8 Time(Period(30)) None",
-                "line 7 OATH0006 SHA1 6 Time(Period(30)) None",
-                "line 8 OATH0007 SHA1 7 Time(Period(30)) None",
+                "line 2: OATH0001 SHA1 6 Time(Period(30)) None",
+                "line 3: OATH0002 SHA1 8 Time(Period(60)) None",
+                "line 4: OATH0003 SHA1 6 Counter(LookAhead(5)) Some(0)",
+                "line 5: OATH0004 SHA256 6 Time(Period(30)) None",
+                "line 6: OATH0005 SHA512 8 Time(Period(30)) None",
+                "line 7: OATH0006 SHA1 6 Time(Period(30)) None",
+                "line 8: OATH0007 SHA1 7 Time(Period(30)) None",
             ]
         );
         assert_eq!(tokens[0].seed.expose(), b"12345678901234567890");

@@ -134,6 +134,15 @@ pub enum Unlock {
     Password(Zeroizing<String>),
 }
 
+impl Unlock {
+    /// A pre-shared key in hexadecimal, with blanks anywhere. Its length is checked against the file's cipher.
+    pub fn key_of_hex(text: &str) -> Option<Self> {
+        let mut digits = Zeroizing::new(String::with_capacity(text.len()));
+        digits.extend(text.chars().filter(|c| !c.is_ascii_whitespace()));
+        crate::seed_text::hex(&digits).ok().map(Self::PreSharedKey)
+    }
+}
+
 /// Says which kind it is, never what.
 impl fmt::Debug for Unlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

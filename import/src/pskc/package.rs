@@ -1,6 +1,6 @@
 //! One `KeyPackage`: RFC 6030 sections 4 and 5.
 
-use mfa_core::otp::{Algorithm, Digits, LookAhead, MovingFactor, Period, Profile};
+use mfa_core::otp::{Algorithm, BadParameter, Digits, LookAhead, MovingFactor, Period, Profile};
 use mfa_core::{Secret, Timestamp};
 
 use crate::dates::xml_date_time;
@@ -271,7 +271,7 @@ fn describe(token: &mut Token, device: Option<&Element>, key: &Element) -> Parse
     // Without a device there is still the key's own name; Yubico's files have `serial:slot` there.
     let number = number.or_else(|| key.attribute("Id"));
     let number = number.ok_or_else(|| key.fault("it has neither a SerialNo nor a key Id"))?;
-    token.serial = Some(number.parse().map_err(|bad: crate::token::BadSerial| key.fault(bad.to_string()))?);
+    token.serial = Some(number.parse().map_err(|bad: BadParameter| key.fault(bad.to_string()))?);
     Ok(())
 }
 
