@@ -5,13 +5,15 @@ use mfa_core::UserName;
 use mfa_core::request::{AccountStatus, DeviceStatus};
 use serde_json::json;
 
+use crate::table;
+
 /// Lists all accounts with a device. One that can't be read does not hide the others, but makes the command fail.
 pub(crate) fn run(session: &Session, output: &Output, format: Format) -> Result<(), Failure> {
     let mut table = Table::default();
     let mut unreadable: u64 = 0;
     for user in session.accounts()? {
         match session.status(&user) {
-            Ok(status) if status.devices.is_empty() => {}
+            Ok(status) if status.devices.is_empty() && status.bypass.is_none() => {}
             Ok(status) => match format {
                 Format::Json => output.json(&AccountReport::new(user.as_str(), &status))?,
                 Format::Text => table.add(&user, &status),
@@ -37,11 +39,9 @@ pub(crate) fn run(session: &Session, output: &Output, format: Format) -> Result<
     Ok(())
 }
 
-/// A row for each device.
+/// A row for each device, and for each account that has nothing but a bypass code.
 #[derive(Default)]
-struct Table(Vec<Row>);
-
-type Row = [String; 6];
+struct Table(Vec<[String; 6]>);
 
 impl Table {
     fn add(&mut self, user: &UserName, status: &AccountStatus) {
@@ -58,24 +58,17 @@ impl Table {
             ]
         };
         self.0.extend(status.devices.iter().map(row));
+        if let Some(bypass) = &status.bypass {
+            let [device, kind, recovery] = ["-", "bypass code", "-"].map(str::to_owned);
+            let standing = format!("good once, until {}", bypass.until);
+            self.0.push([user.to_string(), device, kind, since(bypass.issued_at), recovery, standing]);
+        }
     }
 
     fn print(&self, output: &Output) -> Result<(), Failure> {
         if self.0.is_empty() {
             return output.line("Nobody has a device.");
         }
-        let title = ["ACCOUNT", "DEVICE", "KIND", "SINCE", "RECOVERY", "STANDING"].map(str::to_owned);
-        let mut widths = [0_usize; 6];
-        for row in std::iter::once(&title).chain(&self.0) {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        for row in std::iter::once(&title).chain(&self.0) {
-            let cells: Vec<String> =
-                row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-            output.line(cells.join("  ").trim_end())?;
-        }
-        Ok(())
+        table::print(output, ["ACCOUNT", "DEVICE", "KIND", "SINCE", "RECOVERY", "STANDING"], &self.0)
     }
 }

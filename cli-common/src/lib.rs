@@ -11,13 +11,19 @@
 #![forbid(unsafe_code)]
 
 mod failure;
+mod fleet;
+mod hidden;
 mod log;
 mod output;
+mod progress;
 mod report;
 mod session;
 
 pub use failure::{Ending, Failure};
+pub use fleet::AccountNames;
+pub use hidden::HiddenInput;
 pub use output::{Charset, Format, Output, wrapped};
+pub use progress::Progress;
 pub use report::{AccountReport, counted, kind, profile_text, recovery_sentence, since, standing};
 pub use session::{Place, Program, Session, shell_word};
 

@@ -138,6 +138,14 @@ impl Output {
         (&self.stdout).write_all(text.as_bytes()).map_err(Failure::Output)
     }
 
+    /// Prints what is no text.
+    ///
+    /// # Errors
+    /// [`Failure::Output`].
+    pub fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        (&self.stdout).write_all(bytes).map_err(Failure::Output)
+    }
+
     /// Prints a value as one line of JSON.
     ///
     /// # Errors

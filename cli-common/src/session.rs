@@ -23,7 +23,7 @@ const POLICY: &str = "/etc/pam-mfa/policy.toml";
 #[derive(Debug)]
 pub struct Session {
     program: Program,
-    store: FileStore,
+    pub(crate) store: FileStore,
     place: Place,
     policy: Policy,
     policy_trouble: Option<Error>,
@@ -190,7 +190,7 @@ impl Session {
         log::record(program, &event);
     }
 
-    fn done(&self, request: Request, user: &UserName) -> Result<(), Failure> {
+    pub(crate) fn done(&self, request: Request, user: &UserName) -> Result<(), Failure> {
         match self.answer(request) {
             Ok(Response::Done) => Ok(()),
             Ok(_) => Err(unexpected()),
@@ -198,13 +198,13 @@ impl Session {
         }
     }
 
-    fn answer(&self, request: Request) -> mfa_core::Result<Response> {
+    pub(crate) fn answer(&self, request: Request) -> mfa_core::Result<Response> {
         let caller = Caller::privileged(log::invoker());
         answer(request, &caller, &self.store, &self.policy, Timestamp::now())
     }
 
     /// An error of core as a sentence about `user` and its cure.
-    fn failure(&self, error: &Error, user: &UserName) -> Failure {
+    pub(crate) fn failure(&self, error: &Error, user: &UserName) -> Failure {
         match error {
             Error::NotEnrolled => Failure::refused(
                 format!("{user} has no device"),
@@ -284,7 +284,7 @@ impl Session {
     }
 
     /// An error that is about no account.
-    fn failure_of_store(&self, error: &Error) -> Failure {
+    pub(crate) fn failure_of_store(&self, error: &Error) -> Failure {
         let hint = match error {
             Error::Io { source, .. } if is_full(source) => {
                 Some("nothing has changed: make room on that file system and try again".to_owned())
@@ -360,7 +360,7 @@ fn nothing() -> AccountStatus {
     AccountStatus::default()
 }
 
-fn unexpected() -> Failure {
+pub(crate) fn unexpected() -> Failure {
     Failure::Refused { sentence: "the store answered something else than was asked".to_owned(), hint: None }
 }
 

@@ -10,7 +10,27 @@ use mfa_test_harness::{Store, artifacts};
 /// The commands of a program and their man page.
 const PROGRAMS: [(&str, &[&str], &str); 2] = [
     ("mfa-enroll", &["add", "status", "remove", "recovery-codes"], "mfa-enroll.1"),
-    ("mfa-admin", &["list", "unlock", "repair"], "mfa-admin.8"),
+    ("mfa-admin", &MFA_ADMIN, "mfa-admin.8"),
+];
+
+const MFA_ADMIN: [&str; 17] = [
+    "list",
+    "status",
+    "history",
+    "unlock",
+    "repair",
+    "bypass",
+    "tokens import",
+    "tokens list",
+    "tokens show",
+    "tokens assign",
+    "tokens unassign",
+    "tokens remove",
+    "import",
+    "migrate google-authenticator",
+    "migrate oath",
+    "export",
+    "import-account",
 ];
 
 fn help(program: &str, arguments: &[&str]) -> String {
@@ -52,7 +72,7 @@ fn every_option_is_in_the_man_page_and_the_other_way_round() {
         let titles: Vec<&str> = sections[1..].iter().map(|section| section.lines().next().unwrap()).collect();
         assert_eq!(titles, commands, "the sections of the man page of {program}");
         for (command, section) in commands.iter().zip(&sections[1..]) {
-            let mut of_command = options_of_help(&help(program, &[command]));
+            let mut of_command = options_of_help(&help(program, &command.split(' ').collect::<Vec<_>>()));
             let mut shared = global.clone();
             // The version is the program's, not a command's.
             shared.retain(|option| option != "-V" && option != "--version");
@@ -68,6 +88,7 @@ fn help_names_all_commands_and_the_exit_codes() {
     for (program, commands, page) in PROGRAMS {
         let text = help(program, &[]);
         for command in commands {
+            let command = command.split(' ').next().unwrap();
             assert!(text.contains(&format!("\n  {command} ")), "{text}");
         }
         assert!(text.contains("Exit codes: 0 done, 1 refused or failed, 2 wrong usage."), "{text}");

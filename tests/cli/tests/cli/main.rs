@@ -10,6 +10,10 @@
 
 mod add;
 mod admin;
+mod admin_bypass;
+mod admin_export;
+mod admin_migrate;
+mod admin_tokens;
 mod failures;
 mod guided;
 mod help;
