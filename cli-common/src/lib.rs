@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod devices;
 mod failure;
 mod fleet;
 mod hidden;
@@ -24,7 +25,9 @@ pub use fleet::AccountNames;
 pub use hidden::HiddenInput;
 pub use output::{Charset, Format, Output, wrapped};
 pub use progress::Progress;
-pub use report::{AccountReport, counted, kind, profile_text, recovery_sentence, since, standing};
+pub use report::{
+    AccountReport, ChangeReport, counted, kind, profile_text, recovery_sentence, since, standing,
+};
 pub use session::{Place, Program, Session, shell_word};
 
 /// Keeps this process out of core dumps and away from debuggers of other users' making: it holds seeds for a while.

@@ -2,6 +2,7 @@
 
 use mfa_core::Timestamp;
 use mfa_core::devices::Status;
+use mfa_core::history::Change;
 use mfa_core::otp::{MovingFactor, Profile};
 use mfa_core::request::{AccountStatus, DeviceStatus};
 use serde::Serialize;
@@ -35,6 +36,31 @@ struct DeviceReport {
     drift_steps: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
     serial: Option<String>,
+}
+
+/// One thing that happened to an account, as `history --json` shows it.
+#[derive(Debug, Serialize)]
+pub struct ChangeReport<'a> {
+    number: u64,
+    at: String,
+    what: &'static str,
+    device: Option<String>,
+    name: &'a str,
+    by: &'a str,
+}
+
+impl<'a> ChangeReport<'a> {
+    /// The report on `change`.
+    pub fn new(change: &'a Change) -> Self {
+        Self {
+            number: change.number,
+            at: change.moment().to_string(),
+            what: change.what.word(),
+            device: change.device.map(|id| id.to_string()),
+            name: &change.name,
+            by: change.by.as_str(),
+        }
+    }
 }
 
 impl AccountReport {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 use mfa_cli::Format;
 use mfa_core::UserName;
-use mfa_core::devices::DeviceName;
+use mfa_core::devices::{DeviceName, Serial};
 use mfa_core::otp::{Algorithm, Digits, MovingFactor, Period, Profile};
 
 /// Set up the second factor of a login: an app that shows one-time codes, and recovery codes for the day it is lost.
@@ -39,7 +39,17 @@ impl Cli {
             Some(Verb::Add(options)) => options.json,
             Some(Verb::Status(options)) => options.json,
             Some(Verb::RecoveryCodes(options)) => options.json,
-            Some(Verb::Remove(_)) | None => false,
+            Some(Verb::History(options)) => options.json,
+            Some(
+                Verb::Remove(_)
+                | Verb::Rename(_)
+                | Verb::Suspend(_)
+                | Verb::Resume(_)
+                | Verb::Resync(_)
+                | Verb::Activate(_)
+                | Verb::Test,
+            )
+            | None => false,
         })
     }
 }
@@ -52,6 +62,20 @@ pub(crate) enum Verb {
     Status(StatusOptions),
     /// Remove a device
     Remove(RemoveOptions),
+    /// Call a device something else
+    Rename(RenameOptions),
+    /// Put a device aside: its codes are refused until it is resumed
+    Suspend(SuspendOptions),
+    /// Take a suspended device up again
+    Resume(DeviceOption),
+    /// Follow a device whose clock or counter has run away, by two of its codes
+    Resync(DeviceOption),
+    /// Bind a hardware token that an administrator has assigned, by two of its codes
+    Activate(ActivateOptions),
+    /// Try a code without logging in; it is used up by that
+    Test,
+    /// Show which devices there were, and what became of them
+    History(HistoryOptions),
     /// Make ten new recovery codes; the old ones end
     RecoveryCodes(RecoveryCodesOptions),
 }
@@ -118,6 +142,53 @@ pub(crate) struct RemoveOptions {
     /// Do not ask
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeviceOption {
+    /// The device's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: DeviceName,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RenameOptions {
+    /// The device's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: DeviceName,
+
+    /// Its new name
+    #[arg(value_name = "NEW-NAME")]
+    pub(crate) to: DeviceName,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SuspendOptions {
+    /// The device's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: DeviceName,
+
+    /// Do not ask, even if no other device lets the person in
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ActivateOptions {
+    /// The number on the token
+    #[arg(value_name = "SERIAL")]
+    pub(crate) serial: Serial,
+
+    /// What to call it [default: as the administrator did]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<DeviceName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryOptions {
+    /// For programs: print a line of JSON for each change
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,17 +4,21 @@
 
 mod account;
 mod add;
+mod changes;
 mod cli;
 mod dialogue;
 mod guided;
+mod history;
 mod layout;
 mod proof;
 mod qr;
 mod recovery_codes;
 mod remove;
+mod resync;
 mod showing;
 mod signals;
 mod status;
+mod trial;
 
 use std::process::ExitCode;
 
@@ -41,6 +45,13 @@ fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Some(Verb::Add(options)) => add::run(&account, &dialogue()?, &options),
         Some(Verb::Status(options)) => status::run(&account, output, &options),
         Some(Verb::Remove(options)) => remove::run(&account, &dialogue()?, &options),
+        Some(Verb::Rename(options)) => changes::rename(&account, output, &options),
+        Some(Verb::Suspend(options)) => changes::suspend(&account, &dialogue()?, &options),
+        Some(Verb::Resume(options)) => changes::resume(&account, output, &options),
+        Some(Verb::Resync(options)) => resync::resync(&account, &dialogue()?, &options),
+        Some(Verb::Activate(options)) => resync::activate(&account, &dialogue()?, &options),
+        Some(Verb::Test) => trial::run(&account, &dialogue()?),
+        Some(Verb::History(options)) => history::run(&account, output, &options),
         Some(Verb::RecoveryCodes(options)) => recovery_codes::run(&account, &dialogue()?, &options),
     }
 }

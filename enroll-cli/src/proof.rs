@@ -3,7 +3,7 @@
 use mfa_cli::{Failure, profile_text};
 use mfa_core::Timestamp;
 use mfa_core::devices::DeviceName;
-use mfa_core::otp::{MovingFactor, Profile};
+use mfa_core::otp::{Code, MovingFactor, Profile};
 use mfa_core::request::{PendingEnrollment, WhyNotConfirmed};
 
 use crate::account::Account;
@@ -29,8 +29,7 @@ pub(crate) fn prove(
     let profile = pending.profile;
     let mut round = 1;
     loop {
-        let first = dialogue.ask_code(Which::First, profile)?;
-        let second = dialogue.ask_code(Which::Next { after: present_step(profile) }, profile)?;
+        let (first, second) = two_codes(dialogue, profile)?;
         let why = match account.session.confirm(&account.user, pending.id, first, second)? {
             Ok(name) => {
                 account.log_change("enrolled", Some(&name));
@@ -57,6 +56,13 @@ pub(crate) fn prove(
         round = round.saturating_add(1);
         dialogue.output.line(&format!("The key stays the same. Try {round} of {ROUNDS}:\n"))?;
     }
+}
+
+/// Asks for a code and the next one.
+pub(crate) fn two_codes(dialogue: &Dialogue<'_>, profile: Profile) -> Result<(Code, Code), Failure> {
+    let first = dialogue.ask_code(Which::First, profile)?;
+    let second = dialogue.ask_code(Which::Next { after: present_step(profile) }, profile)?;
+    Ok((first, second))
 }
 
 fn present_step(profile: Profile) -> u64 {

@@ -9,7 +9,23 @@ use mfa_test_harness::{Store, artifacts};
 
 /// The commands of a program and their man page.
 const PROGRAMS: [(&str, &[&str], &str); 2] = [
-    ("mfa-enroll", &["add", "status", "remove", "recovery-codes"], "mfa-enroll.1"),
+    (
+        "mfa-enroll",
+        &[
+            "add",
+            "status",
+            "remove",
+            "rename",
+            "suspend",
+            "resume",
+            "resync",
+            "activate",
+            "test",
+            "history",
+            "recovery-codes",
+        ],
+        "mfa-enroll.1",
+    ),
     ("mfa-admin", &MFA_ADMIN, "mfa-admin.8"),
 ];
 

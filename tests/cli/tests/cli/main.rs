@@ -14,6 +14,7 @@ mod admin_bypass;
 mod admin_export;
 mod admin_migrate;
 mod admin_tokens;
+mod changes;
 mod failures;
 mod guided;
 mod help;
