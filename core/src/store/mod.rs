@@ -49,7 +49,7 @@ pub trait Store {
     /// The names of all accounts that have a record, in order.
     fn accounts(&self) -> Result<Vec<UserName>>;
 
-    /// Everything that [`Record::note`] recorded of an account, oldest first.
+    /// Every change that was recorded of an account, oldest first.
     ///
     /// # Errors
     /// Whatever kept it from being read.
