@@ -70,6 +70,8 @@ pub(crate) struct Account {
     pub(crate) arrivals: Vec<Arrival>,
     /// How many of the devices it has already.
     known: usize,
+    /// It has recovery codes, and keeps those.
+    keeps_its_codes: bool,
 }
 
 /// What became of the arrivals.
@@ -135,12 +137,16 @@ pub(crate) fn check(
             misplaced.push(arrival.problem(text));
         }
         let user = arrival.user.clone();
-        let account =
-            accounts.entry(user.clone()).or_insert_with(|| Account { user, arrivals: Vec::new(), known: 0 });
+        let account = accounts.entry(user.clone()).or_insert_with(|| Account {
+            user,
+            arrivals: Vec::new(),
+            known: 0,
+            keeps_its_codes: false,
+        });
         account.known = account.known.saturating_add(usize::from(known));
         account.arrivals.push(arrival);
     }
-    for account in accounts.values() {
+    for account in accounts.values_mut() {
         misplaced.extend(check_account(session, account, names));
     }
     let is_fine = |account: &Account| {
@@ -155,22 +161,26 @@ pub(crate) fn check(
     Ok((fine, misplaced))
 }
 
-/// Tells what is taken but should be known.
+/// Tells what is taken, or left behind, and should be known.
 pub(crate) fn warn(output: &Output, accounts: &[Account]) {
-    let tell = |is_meant: fn(&Arrival) -> bool, what: &str| {
-        let users: Vec<&UserName> = accounts
-            .iter()
-            .filter(|account| account.arrivals.iter().any(is_meant))
-            .map(|account| &account.user)
-            .collect();
+    let tell = |is_meant: fn(&Account) -> bool, what: &str| {
+        let meant = accounts.iter().filter(|account| is_meant(account));
+        let users: Vec<&UserName> = meant.map(|account| &account.user).collect();
         if !users.is_empty() {
             output.warn(&format!("{what}: {}", problems::some_of(&users)));
         }
     };
-    tell(|arrival| arrival.weak, "with a seed of less than 128 bits");
+    tell(|account| account.arrivals.iter().any(|arrival| arrival.weak), "with a seed of less than 128 bits");
     tell(
-        |arrival| arrival.stray_bits,
+        |account| account.arrivals.iter().any(|arrival| arrival.stray_bits),
         "with bits left over at the end of the seed (a letter may be wrong or missing)",
+    );
+    tell(
+        |account| {
+            let brings_codes = account.arrivals.iter().any(|arrival| !arrival.scratch_codes.is_empty());
+            account.keeps_its_codes && account.known == 0 && brings_codes
+        },
+        "with recovery codes already, so that the emergency codes of the old module are left behind",
     );
 }
 
@@ -230,7 +240,7 @@ fn unfinished(user: &UserName, done: usize, total: usize, failure: &Failure) -> 
     )
 }
 
-fn check_account(session: &Session, account: &Account, names: AccountNames) -> Option<Misplaced> {
+fn check_account(session: &Session, account: &mut Account, names: AccountNames) -> Option<Misplaced> {
     let last = account.arrivals.last()?;
     if let Err(failure) = session.check_account(&account.user, names) {
         return Some(last.problem(failure.sentence()));
@@ -239,6 +249,7 @@ fn check_account(session: &Session, account: &Account, names: AccountNames) -> O
         Ok(status) => status,
         Err(failure) => return Some(last.problem(failure.sentence())),
     };
+    account.keeps_its_codes = status.recovery_codes_left.is_some();
     let new = account.arrivals.len().saturating_sub(account.known);
     if status.devices.len().saturating_add(new) > MAX_DEVICES {
         return Some(last.problem(format!("{} would have more than {MAX_DEVICES} devices", account.user)));

@@ -93,7 +93,8 @@ fn folder_of(home: &Path, relative: &Path, trusted: u32) -> Result<Option<Found>
     let name = folders.pop().ok_or_else(|| error(Why::NotBelowHome))?;
     let mut folder = match open_home(home, trusted) {
         Ok(folder) => folder,
-        Err(Why::Io(Errno::ENOENT)) => return Ok(None),
+        // Many an account of the system has a home that is not there, or is `/dev/null`.
+        Err(Why::Io(Errno::ENOENT) | Why::NoHome) => return Ok(None),
         Err(why) => return Err(HomeError { path: home.to_owned(), why }),
     };
     for part in folders {
@@ -155,7 +156,7 @@ fn open_home(home: &Path, trusted: u32) -> Result<OwnedFd, Why> {
 fn trusted_link(folder: &OwnedFd, name: &OsString, trusted: u32) -> Result<PathBuf, Why> {
     let link = fstatat(folder, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW).map_err(Why::Io)?;
     if kind_of(&link) != SFlag::S_IFLNK {
-        return Err(Why::NotAFolder);
+        return Err(Why::NoHome);
     }
     let around = fstat(folder).map_err(Why::Io)?;
     if link.st_uid != trusted || around.st_uid != trusted || around.st_mode & 0o022 != 0 {
@@ -210,6 +211,7 @@ pub struct HomeError {
 #[derive(Debug)]
 enum Why {
     NotBelowHome,
+    NoHome,
     NotAFolder,
     Link,
     NotAFile,
@@ -223,6 +225,7 @@ impl fmt::Display for HomeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.path.display())?;
         match &self.why {
+            Why::NoHome => f.write_str("is no folder"),
             Why::NotBelowHome => f.write_str("is no path below a home"),
             Why::NotAFolder => f.write_str("leads through something that is no folder, or through a symbolic link, which is not followed"),
             Why::Link => f.write_str("is a symbolic link, which is not followed"),
@@ -313,9 +316,12 @@ mod tests {
     #[test]
     fn what_is_not_there_is_no_error() {
         let home = Home::new();
-        for (folder, file) in
-            [("home/alice", ".other"), ("home/bob", ".secret"), ("home/alice", ".config/otp/secret")]
-        {
+        for (folder, file) in [
+            ("home/alice", ".other"),
+            ("home/bob", ".secret"),
+            ("home/alice", ".config/otp/secret"),
+            ("home/alice/.secret", "x"),
+        ] {
             assert_eq!(home.read_as_somebody_else(folder, file).unwrap(), None);
         }
     }

@@ -30,7 +30,7 @@ pub(crate) fn run(session: &Session, output: &Output, options: &TokensAssignOpti
         if is_there && token.assigned_to.is_some() {
             return Ok(false);
         }
-        if let Some(why) = super::out_of_date(&token, now) {
+        if let Some(why) = super::out_of_date(&token, now).filter(|_| !is_there) {
             return Err(Failure::refused(
                 format!("the token {serial} {why}"),
                 format!("choose another one: {}", session.admin_command("tokens list --unassigned")),

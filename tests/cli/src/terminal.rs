@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use mfa_test_harness::oathtool::Generator;
 use mfa_test_harness::watch;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 
@@ -43,6 +44,10 @@ impl Terminal {
     pub fn start_in(command: &Command, columns: u16, rows: u16) -> Self {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(&size, None).expect("there are pseudo-terminals");
+        // A program of another test that is started just now must not keep this terminal from hanging up.
+        for end in [&pty.master, &pty.slave] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("it is open");
+        }
         let side = || Stdio::from(pty.slave.try_clone().expect("a descriptor is left"));
         // A session of its own with this terminal, so that Ctrl-C comes as a signal.
         let mut setsid = Command::new("setsid");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use mfa_cli_tests::{Ran, mfa_admin, run};
 use mfa_test_harness::account::unix_seconds;
@@ -336,4 +336,74 @@ fn an_import_that_fails_in_the_middle_says_what_is_done_and_can_be_run_again() {
     let again = import(&store, &fleet, &[]);
     again.assert_done();
     assert_eq!(again.out, "Imported 2 devices of 2 accounts.\n1 device was there already.\n");
+}
+
+#[test]
+fn an_import_that_is_killed_is_finished_by_running_it_again() {
+    let store = Store::temporary();
+    let count = 300;
+    let fleet: String = (0..count)
+        .map(|number: u32| {
+            let seed = mfa_core::Secret::new(number.to_be_bytes().repeat(5));
+            line(&format!("robot{number:03}"), &seed.to_base32())
+        })
+        .collect();
+    let fleet = file(&store, "fleet.csv", &fleet);
+    let mut killed = 0;
+    for until in [1, 20, 21, 60, 150] {
+        let mut child = mfa_admin(&store).arg("import").arg(&fleet).stdout(Stdio::null()).spawn().unwrap();
+        let folders = || fs::read_dir(store.path().join("users")).map_or(0, Iterator::count);
+        while folders() < until && child.try_wait().unwrap().is_none() {}
+        killed += u32::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        run(mfa_admin(&store).arg("list"), "").assert_done();
+    }
+    assert!(killed >= 3, "the kills came too late");
+    run(mfa_admin(&store).arg("import").arg(&fleet), "").assert_done();
+    let listed = run(mfa_admin(&store).args(["list", "--json"]), "");
+    listed.assert_done();
+    assert_eq!(listed.out.matches("\"name\":\"phone\"").count(), 300, "each has one device");
+}
+
+#[test]
+fn emergency_codes_that_are_left_behind_are_told_of() {
+    let store = Store::temporary();
+    Account::enroll(&store, "alice");
+    run(mfa_cli_tests::mfa_enroll(&store, "alice").args(["recovery-codes", "--yes", "--json"]), "")
+        .assert_done();
+    secret_file(&store, "alice", &format!("{SEED}\n\" DISALLOW_REUSE\n\" TOTP_AUTH\n12345678\n"));
+    let ran = migrate(&store, &["--user", "alice"]);
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert!(ran.err.contains("emergency codes of the old module are left behind: alice"), "{ran:#?}");
+    assert_eq!(status(&store, "alice")["recovery_codes_left"], 10);
+}
+
+#[test]
+fn a_file_in_a_home_is_found_where_it_usually_is_or_where_it_is_said_to_be() {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap();
+    let folder = format!(".pam-mfa-test-{}", std::process::id());
+    let home = user.dir.join(&folder);
+    fs::create_dir(&home).unwrap();
+    let path = home.join("secret");
+    fs::write(&path, format!("{SEED}\n\" DISALLOW_REUSE\n\" TOTP_AUTH\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let ran = |words: &[&str]| {
+        let store = Store::temporary();
+        let user = ["migrate", "google-authenticator", "--user", &user.name];
+        let ran = run(mfa_admin(&store).args(user).args(words), "");
+        (ran, devices(&store, user[3]).len())
+    };
+    let relative = format!("{folder}/secret");
+    let found = [
+        ran(&["--home-relative", &relative]),
+        ran(&["--secret", &format!("~/{relative}")]),
+        ran(&["--secret", &format!("${{HOME}}/{relative}")]),
+    ];
+    let missing = ran(&["--home-relative", &format!("{folder}/other")]);
+    fs::remove_dir_all(&home).unwrap();
+    for (ran, devices) in found {
+        assert_eq!((ran.code, devices), (0, 1), "{ran:#?}");
+    }
+    missing.0.assert_failed(1, "there is no file");
 }

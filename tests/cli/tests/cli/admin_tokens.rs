@@ -484,3 +484,32 @@ fn a_lost_key_is_not_replaced_while_the_stock_has_tokens() {
     import(&store, &fixture("oath/tokens.csv"), &[]).assert_failed(1, "key");
     assert!(!store.path().join("key").exists(), "a new key would make every seed unreadable");
 }
+
+#[test]
+fn what_was_killed_at_any_moment_is_finished_by_the_same_command() {
+    let store = store_with_token("T1");
+    run(&mut tokens(&store, &["assign", "T1", "alice"]), "").assert_done();
+    let started = Instant::now();
+    run(&mut tokens(&store, &["unassign", "T1"]), "").assert_done();
+    let usual = started.elapsed();
+    for round in 0..24 {
+        let (words, owner) = match round % 2 {
+            0 => (&["assign", "T1", "alice"][..], Value::from("alice")),
+            _ => (&["unassign", "T1"][..], Value::Null),
+        };
+        for trial in 0..6 {
+            let mut child =
+                tokens(&store, words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            thread::sleep(usual * trial / 6);
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        let ran = run(&mut tokens(&store, words), "");
+        assert!(ran.code == 0 || ran.err.contains("the token T1 is nobody's"), "{ran:#?}");
+        assert_eq!(stock(&store)[0]["assigned_to"], owner);
+        assert_eq!(
+            status(&store, "alice")["devices"].as_array().unwrap().len(),
+            usize::from(owner != Value::Null)
+        );
+    }
+}
