@@ -3,7 +3,11 @@
 use zeroize::Zeroizing;
 
 /// Lines with others to their right; `columns` is the width of those on the left.
-pub(crate) fn beside(left: &[String], columns: usize, right: &[Zeroizing<String>]) -> Zeroizing<String> {
+pub(crate) fn beside(
+    left: &[Zeroizing<String>],
+    columns: usize,
+    right: &[Zeroizing<String>],
+) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(16 * 1024));
     let rows = left.len().max(right.len());
     for row in 0..rows {
@@ -50,7 +54,7 @@ mod tests {
 
     #[test]
     fn columns_stand_side_by_side() {
-        let left = ["##".to_owned(), "##".to_owned()];
+        let left = ["##", "##"].map(|line| Zeroizing::new(line.to_owned()));
         let right = ["a", "", "b"].map(|line| Zeroizing::new(line.to_owned()));
         assert_eq!(beside(&left, 2, &right).as_str(), "##  a\n##\n    b\n");
     }

@@ -145,7 +145,7 @@ impl Showing {
 }
 
 fn drawn(qr: &Qr, charset: Charset, output: &Output) -> Drawing {
-    let paint = if output.has_colours() { Paint::Colours } else { Paint::Plain };
+    let paint = if output.has_colours() { Paint::Colours } else { Paint::OnDark };
     match charset {
         Charset::Utf8 => qr.half_blocks(paint),
         Charset::Ascii => qr.ascii(paint),
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn what_fits_leaves_room_for_the_prompt() {
-        let drawing = Drawing { lines: vec![String::new(); 21], columns: 41 };
+        let drawing = Drawing { lines: vec![Zeroizing::default(); 21], columns: 41 };
         assert!(fits(&drawing, (80, 24)));
         assert!(fits(&drawing, (41, 23)));
         assert!(!fits(&drawing, (40, 24)));
