@@ -6,10 +6,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::AsFd as _;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use crate::failure::{Ending, Failure};
+use crate::signals::Signals;
 
 /// The most bytes of a password.
 const MAX_BYTES: usize = 1024;
@@ -40,12 +43,28 @@ impl HiddenInput {
     /// # Errors
     /// Ctrl-C, Ctrl-D, or it is longer than a password can be.
     pub fn ask(&self, prompt: &str) -> Result<Zeroizing<String>, Failure> {
+        // Whatever ends the program must find the terminal as it was.
+        let signals = Signals::hold()?;
         let quiet = Quiet::begin(&self.0).map_err(failed)?;
         (&self.0).write_all(prompt.as_bytes()).map_err(failed)?;
-        let typed = read_line(&self.0);
+        let typed = read_line(&self.0, || self.wait(&signals));
         drop(quiet);
         (&self.0).write_all(b"\n").map_err(failed)?;
         typed
+    }
+
+    /// Waits for a key, or for a signal that ends the program.
+    fn wait(&self, signals: &Signals) -> Result<(), Failure> {
+        let mut sources =
+            [PollFd::new(self.0.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut sources, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        match signals.ending()? {
+            Some(ending) => Err(Failure::ended(ending)),
+            None => Ok(()),
+        }
     }
 
     /// Asks twice, for a new password that nobody could correct later.
@@ -89,10 +108,15 @@ impl Drop for Quiet<'_> {
     }
 }
 
-fn read_line(mut keys: impl io::Read) -> Result<Zeroizing<String>, Failure> {
+/// Reads up to the end of the line; `wait` returns when there may be a key.
+fn read_line(
+    mut keys: impl io::Read,
+    wait: impl Fn() -> Result<(), Failure>,
+) -> Result<Zeroizing<String>, Failure> {
     let mut typed = Zeroizing::new(Vec::with_capacity(MAX_BYTES));
     loop {
         let mut key = Zeroizing::new([0; 1]);
+        wait()?;
         match keys.by_ref().read(&mut *key) {
             Ok(0) => return Err(Failure::ended(Ending::EndOfInput)),
             Ok(_) => {}
@@ -126,7 +150,7 @@ mod tests {
 
     #[test]
     fn keys_edit_what_was_typed() {
-        let typed = |keys: &[u8]| read_line(keys).map(|text| text.to_string());
+        let typed = |keys: &[u8]| read_line(keys, || Ok(())).map(|text| text.to_string());
         assert_eq!(typed(b"hunter2\n").unwrap(), "hunter2");
         assert_eq!(typed("ax\u{7f}bż\u{7f}c\r".as_bytes()).unwrap(), "abc");
         assert_eq!(typed(b"wrong\x15right\n").unwrap(), "right");

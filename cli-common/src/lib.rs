@@ -19,6 +19,7 @@ mod output;
 mod progress;
 mod report;
 mod session;
+mod signals;
 
 pub use failure::{Ending, Failure};
 pub use fleet::AccountNames;
@@ -29,6 +30,7 @@ pub use report::{
     AccountReport, ChangeReport, counted, kind, profile_text, recovery_sentence, since, standing,
 };
 pub use session::{Place, Program, Session, shell_word};
+pub use signals::Signals;
 
 /// Keeps this process out of core dumps and away from debuggers of other users' making: it holds seeds for a while.
 ///

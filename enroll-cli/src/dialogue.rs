@@ -8,15 +8,13 @@ use std::io::{self, IsTerminal as _, Read as _};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-use mfa_cli::{Ending, Failure, Output};
+use mfa_cli::{Ending, Failure, Output, Signals};
 use mfa_core::Timestamp;
 use mfa_core::answer::Answer;
 use mfa_core::otp::{Code, Digits, MovingFactor, Profile};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use zeroize::Zeroizing;
-
-use crate::signals::Signals;
 
 /// What was typed, without the end of the line.
 pub(crate) type Line = Zeroizing<Vec<u8>>;

@@ -16,7 +16,6 @@ mod recovery_codes;
 mod remove;
 mod resync;
 mod showing;
-mod signals;
 mod status;
 mod trial;
 

@@ -14,6 +14,8 @@ use mfa_test_harness::account::unix_seconds;
 use mfa_test_harness::libpam::PamCode;
 use mfa_test_harness::oathtool::Generator;
 use mfa_test_harness::{Account, Store};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::status;
@@ -169,12 +171,37 @@ fn a_password_is_asked_for_on_the_terminal_and_not_shown() {
     assert_eq!(ran.code, 130, "{ran:#?}");
     assert!(store.content().is_empty());
 
+    // Ended from outside it leaves a terminal that shows what is typed.
+    let mut command = tokens(&store, &["import", "--allow-weak"]);
+    let mut terminal = Terminal::start(command.arg(fixture("pskc/rfc6030-figure-7.xml")));
+    terminal.wait_for("(not shown): ");
+    assert!(!terminal.is_in_usual_mode());
+    end_those_that_ask(&store);
+    while !terminal.is_in_usual_mode() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(terminal.end().code, 143);
+
     // Without a terminal nobody is asked, and nothing hangs.
     let mut alone = Command::new("setsid");
     alone.arg("--wait");
     let command =
         mfa_cli_tests::within(alone, tokens(&store, &["import"]).arg(fixture("pskc/rfc6030-figure-7.xml")));
     run(&mut { command }, "").assert_failed(1, "there is no terminal to ask on");
+}
+
+/// SIGTERM to the programs that work on this store.
+fn end_those_that_ask(store: &Store) {
+    let path = store.path().display().to_string();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(id) = entry.file_name().to_string_lossy().parse() else { continue };
+        let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let words: Vec<&[u8]> = words.split(|byte| *byte == 0).collect();
+        if words.first().is_some_and(|word| word.ends_with(b"/mfa-admin")) && words.contains(&path.as_bytes())
+        {
+            kill(Pid::from_raw(id), Signal::SIGTERM).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -5,10 +5,11 @@
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use mfa_cli::{Ending, Failure};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::failure::{Ending, Failure};
 
 /// The signals by which a person or a system ends a dialogue.
 const ENDING: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
@@ -16,14 +17,18 @@ const ENDING: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
 /// Holds the ending signals back as long as it lives, and tells of them: its descriptor is readable once one has come.
 ///
 /// One that nobody has asked about is delivered when this is dropped.
-pub(crate) struct Signals {
+#[derive(Debug)]
+pub struct Signals {
     come: SignalFd,
     before: SigSet,
 }
 
 impl Signals {
     /// Begins to hold them back.
-    pub(crate) fn hold() -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn hold() -> Result<Self, Failure> {
         let ignored = ignored_signals();
         let ending: SigSet = ENDING.into_iter().filter(|signal| !ignored.contains(signal)).collect();
         let come =
@@ -33,7 +38,10 @@ impl Signals {
     }
 
     /// The ending that has come, if any. It counts as delivered then.
-    pub(crate) fn ending(&self) -> Result<Option<Ending>, Failure> {
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn ending(&self) -> Result<Option<Ending>, Failure> {
         let signal = self.come.read_signal().map_err(failed)?;
         Ok(signal.map(|signal| Ending::Signal(u8::try_from(signal.ssi_signo).unwrap_or(u8::MAX))))
     }
