@@ -1,6 +1,9 @@
 //! What a login needs of the program it runs in: real PAM, or a fake one in a test.
 
+use mfa_core::UserName;
 use zeroize::Zeroizing;
+
+use crate::enrollment::Mark;
 
 /// An answer as bytes that wipe themselves.
 pub(crate) type AnswerBytes = Zeroizing<Vec<u8>>;
@@ -41,6 +44,18 @@ pub(crate) trait Host {
     /// be shown, that changes nothing.
     fn tell_after_success(&mut self, text: &str);
 
+    /// The file that this module was loaded from.
+    fn module_path(&self) -> Option<std::path::PathBuf>;
+
+    /// Whether `user` is in `group`. May ask other hosts.
+    fn is_member(&self, user: &UserName, group: &str) -> bool;
+
+    /// Leaves a mark for the account phase of this login. If that fails the login must not go on.
+    fn set_mark(&mut self, mark: Option<Mark>) -> Result<(), NotKept>;
+
+    /// The mark that was left in this login, if any.
+    fn mark(&self) -> Option<Mark>;
+
     /// Asks PAM to pause before the program learns of the refusal. Never sleeps.
     fn delay_after_refusal(&mut self, pause: std::time::Duration);
 
@@ -51,6 +66,10 @@ pub(crate) trait Host {
 /// There was no answer: the person left, or the program can't ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ConversationFailed;
+
+/// PAM had no room for a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotKept;
 
 /// syslog's priorities, as the module writer's guide assigns them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,12 +11,19 @@ use crate::conversation::Priority;
 /// syslog's facility for what only administrators may read (LOG_AUTHPRIV).
 const AUTHPRIV: u8 = 10;
 
+/// Which of PAM's calls an event belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Auth,
+    Account,
+}
+
 /// Sends `event` to journald in its native protocol (systemd's "Native Journal Protocol").
 ///
 /// # Errors
 /// journald does not run, is not who reads syslog on this host, or does not take it now. The caller falls back to syslog, so that
 /// every event is logged once.
-pub(crate) fn send(priority: Priority, service: &[u8], event: &Event) -> io::Result<()> {
+pub(crate) fn send(priority: Priority, service: &[u8], phase: Phase, event: &Event) -> io::Result<()> {
     if std::fs::read_link("/dev/log")? != Path::new("/run/systemd/journal/dev-log") {
         return Err(io::ErrorKind::NotFound.into());
     }
@@ -28,7 +35,11 @@ pub(crate) fn send(priority: Priority, service: &[u8], event: &Event) -> io::Res
         let value = value.lines().next().unwrap_or_default();
         entry.extend([key, "=", value, "\n"]);
     };
-    field("MESSAGE", &format!("pam_mfa({service}:auth): {}", event.line()));
+    let phase = match phase {
+        Phase::Auth => "auth",
+        Phase::Account => "account",
+    };
+    field("MESSAGE", &format!("pam_mfa({service}:{phase}): {}", event.line()));
     field("PRIORITY", &syslog_priority(priority).to_string());
     field("SYSLOG_FACILITY", &AUTHPRIV.to_string());
     field("SYSLOG_IDENTIFIER", &program);

@@ -1,9 +1,12 @@
 //! The host program, reached through libpam: pam-bindings where it goes, and the few calls that it lacks.
 
 use std::cell::Cell;
-use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
+use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_uint, c_void};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use mfa_core::UserName;
 use mfa_core::audit::Event;
 use pam::constants::{PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON, PAM_SILENT, PAM_TEXT_INFO, PamFlag};
 use pam::conv::Conv;
@@ -11,25 +14,32 @@ use pam::items::{AuthTok, RHost, RUser, Service, Tty, User};
 use pam::module::PamHandle;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::conversation::{AnswerBytes, ConversationFailed, Host, Priority};
-use crate::journal;
+use crate::conversation::{AnswerBytes, ConversationFailed, Host, NotKept, Priority};
+use crate::enrollment::Mark;
+use crate::journal::{self, Phase};
 use crate::options::Echo;
 
 /// PAM_AUTHTOK of `security/_pam_types.h`; pam-bindings can read this item but not set it.
 const PAM_AUTHTOK: c_int = 6;
 const PAM_SUCCESS: c_int = 0;
 
-// pam_getenv(3), pam_fail_delay(3), pam_set_item(3), pam_syslog(3).
+// pam_getenv(3), pam_fail_delay(3), pam_set_item(3), pam_syslog(3); security/pam_modutil.h.
 #[link(name = "pam")]
 unsafe extern "C" {
     fn pam_getenv(handle: *mut PamHandle, name: *const c_char) -> *const c_char;
     fn pam_fail_delay(handle: *mut PamHandle, microseconds: c_uint) -> c_int;
     fn pam_set_item(handle: *mut PamHandle, item: c_int, value: *const c_void) -> c_int;
     fn pam_syslog(handle: *const PamHandle, priority: c_int, format: *const c_char, ...);
+    fn pam_modutil_user_in_group_nam_nam(
+        handle: *mut PamHandle,
+        user: *const c_char,
+        group: *const c_char,
+    ) -> c_int;
 }
 
-/// The name of this module's data in PAM.
+/// The names of this module's data in PAM.
 const WAITING: &str = "pam_mfa_waiting";
+static MARK: &str = "pam_mfa_enroll";
 
 /// A sentence that waits for the whole stack to succeed.
 struct Waiting(Cell<Option<String>>);
@@ -37,12 +47,13 @@ struct Waiting(Cell<Option<String>>);
 /// One call of PAM to this module.
 pub(crate) struct Pam<'a> {
     handle: &'a mut PamHandle,
+    phase: Phase,
     flags: PamFlag,
 }
 
 impl<'a> Pam<'a> {
-    pub(crate) fn new(handle: &'a mut PamHandle, flags: PamFlag) -> Self {
-        Self { handle, flags }
+    pub(crate) fn new(handle: &'a mut PamHandle, phase: Phase, flags: PamFlag) -> Self {
+        Self { handle, phase, flags }
     }
 
     fn environment(&self, name: &CStr) -> Option<Vec<u8>> {
@@ -141,6 +152,35 @@ impl Host for Pam<'_> {
         let _ = self.handle.set_data(WAITING, waiting);
     }
 
+    fn module_path(&self) -> Option<PathBuf> {
+        // SAFETY: all zeros is a valid Dl_info; dladdr(3) reads its first argument as a number and fills the second; the name it gives
+        // belongs to the loader and stays as long as this code is loaded.
+        unsafe {
+            let mut found: libc::Dl_info = std::mem::zeroed();
+            if libc::dladdr((&raw const MARK).cast(), &raw mut found) == 0 || found.dli_fname.is_null() {
+                return None;
+            }
+            Some(OsStr::from_bytes(CStr::from_ptr(found.dli_fname).to_bytes()).into())
+        }
+    }
+
+    fn is_member(&self, user: &UserName, group: &str) -> bool {
+        let (Ok(user), Ok(group)) = (CString::new(user.as_str()), CString::new(group)) else { return false };
+        let handle: *const PamHandle = self.handle;
+        // SAFETY: the handle is PAM's own for the time of this call; both names end with a zero and are only read.
+        // Thread-safe, unlike getgrnam(3): what it finds belongs to the handle.
+        unsafe { pam_modutil_user_in_group_nam_nam(handle.cast_mut(), user.as_ptr(), group.as_ptr()) == 1 }
+    }
+
+    fn set_mark(&mut self, mark: Option<Mark>) -> Result<(), NotKept> {
+        self.handle.set_data(MARK, Box::new(mark)).map_err(|_| NotKept)
+    }
+
+    fn mark(&self) -> Option<Mark> {
+        // SAFETY: this name is set in one place, `set_mark`, and with this type.
+        unsafe { self.handle.get_data::<Option<Mark>>(MARK) }.ok().cloned().flatten()
+    }
+
     fn delay_after_refusal(&mut self, pause: Duration) {
         let microseconds = c_uint::try_from(pause.as_micros()).unwrap_or(c_uint::MAX);
         // SAFETY: the handle is PAM's own for the time of this call. Whether PAM takes the request changes nothing here.
@@ -151,7 +191,7 @@ impl Host for Pam<'_> {
 
     fn log(&mut self, priority: Priority, event: &Event) {
         let service = self.service().unwrap_or_default();
-        if journal::send(priority, &service, event).is_ok() {
+        if journal::send(priority, &service, self.phase, event).is_ok() {
             return;
         }
         let Ok(line) = CString::new(event.line()) else { return };

@@ -4,66 +4,62 @@ use std::ffi::CStr;
 
 use mfa_core::answer::Answer;
 use mfa_core::audit::Event;
+use mfa_core::policy::Unenrolled;
 use mfa_core::request::{Caller, Request, Response};
 use mfa_core::verify::{Factor, Round, Typed};
-use mfa_core::{FileStore, Policy, Refusal, Timestamp, UserName, Verdict};
+use mfa_core::{Error, FileStore, Policy, Refusal, Timestamp, UserName, Verdict};
 
-use crate::conversation::{AnswerBytes, ConversationFailed, Host, Priority};
+use crate::conversation::{AnswerBytes, ConversationFailed, Host, NotKept, Priority};
+use crate::enrollment::{self, Mark};
 use crate::options::{Debug, Delay, Echo, FirstPass, ForwardPass, Options};
 use crate::outcome::{Outcome, Reason};
+use crate::pam_stack;
+use crate::relay::Relay;
 
 /// Asks for a code and decides. Everything that the decision used up is on disk when this returns.
 pub(crate) fn authenticate(host: &mut impl Host, arguments: &[&CStr]) -> Outcome {
+    if host.service().as_deref() == Some(PASSWORD_SERVICE) {
+        return Outcome::NotAsked;
+    }
     let options = match Options::parse(arguments) {
         Ok(options) => options,
         // Not even the pause can be trusted to be wanted; there is nothing to guess here.
         Err(bad) => return Outcome::refused(Reason::Misconfigured(bad.to_string()), Delay::OnRefusal),
     };
     let reason = match decide(host, &options) {
-        Ok(factor) => {
+        Ok(Decision::LetIn(factor)) => {
             tell_what_is_left(host, &factor);
             return Outcome::Accepted(factor);
         }
+        Ok(Decision::Enroll) => return Outcome::EnrollPending,
         Err(reason) => reason,
     };
     Outcome::refused(reason, options.delay)
 }
 
-fn decide(host: &mut impl Host, options: &Options) -> Result<Factor, Reason> {
+/// The service by which `mfad` checks a password before an account's first device: a stack that may include this module.
+const PASSWORD_SERVICE: &[u8] = b"mfa-enroll";
+
+/// What the auth phase decides.
+enum Decision {
+    LetIn(Factor),
+    /// The account phase will see to it that the person gets a device.
+    Enroll,
+}
+
+fn decide(host: &mut impl Host, options: &Options) -> Result<Decision, Reason> {
     let user = host.user().map_err(|ConversationFailed| Reason::ConversationFailed)?;
-    let mut login = Login {
-        // A name that can't be anybody's goes through the same work as one that is nobody's.
-        user: UserName::from_bytes(&user).ok(),
-        origin: origin(host),
-        policy: Policy::read(&options.policy).map_err(|error| Reason::Misconfigured(error.to_string()))?,
-        store: options.store.as_ref().map_or_else(FileStore::system, FileStore::at),
-        round: Round::First,
-    };
-    match (options.first_pass, host.first_pass()) {
-        (FirstPass::Ask, _) | (FirstPass::Try, None) => {}
-        (FirstPass::Use, None) => return Err(Reason::NotACode),
-        (FirstPass::Use, Some(password)) => {
-            return login.decide_on_password_and_code(host, &password, options);
-        }
-        (FirstPass::Try, Some(password)) => match login.decide_on_password_and_code(host, &password, options)
-        {
-            Ok(factor) => return Ok(factor),
-            Err(Reason::Refusal(Refusal::Wrong)) => login.round = Round::AfterMiss,
-            Err(_) => {}
-        },
+    // A name that can't be anybody's goes through the same work as one that is nobody's.
+    let mut login = Login::new(host, UserName::from_bytes(&user).ok(), options)?;
+    match login.what_if_unenrolled(host) {
+        Ok(Unenrolled::Refuse) => login.ask_and_decide(host, options).map(Decision::LetIn),
+        Ok(Unenrolled::Enroll) => login.leave_to_the_account_phase(host, options),
+        Err(reason) => Err(login.ask_and_refuse(host, options, reason)),
     }
-    // Ask before anything is locked: a person may take a minute to answer.
-    let prompt = options.prompt.as_deref();
-    if options.forward_pass == ForwardPass::Yes {
-        let answer = ask(host, prompt.unwrap_or("Password & verification code: "), Echo::Off)?;
-        return login.decide_on_password_and_code(host, &answer, options);
-    }
-    let answer = ask(host, prompt.unwrap_or("Verification code: "), options.echo)?;
-    login.decide_on_code(host, &answer, options)
 }
 
 /// Where the login comes from: an address, or, on this host, through which program and on whose behalf.
-fn origin(host: &impl Host) -> String {
+pub(crate) fn origin(host: &impl Host) -> String {
     let text = |bytes: Option<Vec<u8>>| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
     let remote_host = text(host.remote_host());
     if remote_host.is_empty() {
@@ -73,17 +69,22 @@ fn origin(host: &impl Host) -> String {
     }
 }
 
+const CODE_PROMPT: &str = "Verification code: ";
+const BOTH_PROMPT: &str = "Password & verification code: ";
+
 fn ask(host: &mut impl Host, prompt: &str, echo: Echo) -> Result<AnswerBytes, Reason> {
     let answer = host.ask(prompt, echo).map_err(|ConversationFailed| Reason::ConversationFailed)?;
     if answer.is_empty() { Err(Reason::Cancelled) } else { Ok(answer) }
 }
 
 /// Who logs in, from where, by which rules.
-struct Login {
+pub(crate) struct Login {
     user: Option<UserName>,
     origin: String,
-    policy: Policy,
+    /// Or why it may not be read: this process is no privileged one.
+    policy: Result<Policy, Error>,
     store: FileStore,
+    relay: Option<Relay>,
     round: Round,
 }
 
@@ -91,6 +92,111 @@ struct Login {
 const RECOVERY_CODE_BYTES: usize = 16;
 
 impl Login {
+    pub(crate) fn new(host: &impl Host, user: Option<UserName>, options: &Options) -> Result<Self, Reason> {
+        let relay = Relay::of(options);
+        let policy = match Policy::read(&options.policy) {
+            Err(error) if !(relay.is_some() && is_denied(&error)) => {
+                return Err(Reason::Misconfigured(error.to_string()));
+            }
+            policy => policy,
+        };
+        let store = options.store.as_ref().map_or_else(FileStore::system, FileStore::at);
+        Ok(Self { user, origin: origin(host), policy, store, relay, round: Round::First })
+    }
+
+    /// Whether this person is to get a device in this login. Whatever keeps that from being found out is left to the usual way.
+    fn what_if_unenrolled(&self, host: &impl Host) -> Result<Unenrolled, Reason> {
+        let (Ok(policy), Some(user)) = (&self.policy, &self.user) else { return Ok(Unenrolled::Refuse) };
+        if !policy.ever_enrolls() || !enrollment::has_no_device(user, &self.store, policy) {
+            return Ok(Unenrolled::Refuse);
+        }
+        match policy.unenrolled(user, |group| host.is_member(user, group)) {
+            Unenrolled::Refuse => Ok(Unenrolled::Refuse),
+            Unenrolled::Enroll => {
+                self.store.check_whole().map_err(Reason::Unavailable)?;
+                Ok(Unenrolled::Enroll)
+            }
+        }
+    }
+
+    /// Leaves a mark and lets the stack go on, if it is certain that the account phase will come to this module.
+    fn leave_to_the_account_phase(
+        &self,
+        host: &mut impl Host,
+        options: &Options,
+    ) -> Result<Decision, Reason> {
+        let service = host.service().unwrap_or_default();
+        let (own_path, folder) = (host.module_path(), options.pam_dir.as_deref());
+        let checked = pam_stack::check_account_phase(&service, folder, own_path.as_deref());
+        if let Err(why) = checked {
+            return Err(self.ask_and_refuse(host, options, Reason::Misconfigured(why)));
+        }
+        let Some(mark) = self.user.clone().map(|user| Mark::waiting(user, options)) else {
+            return Err(Reason::InternalError);
+        };
+        if host.mark().is_some_and(|other| !mark.may_follow(&other)) {
+            let why = "two stores in one stack can't both enroll at a login";
+            return Err(self.ask_and_refuse(host, options, Reason::Misconfigured(why.to_owned())));
+        }
+        if options.forward_pass == ForwardPass::Yes {
+            // The next module waits for a password, and this one is who asks.
+            let answer = ask(host, options.prompt.as_deref().unwrap_or(BOTH_PROMPT), Echo::Off)?;
+            host.set_password(&answer).map_err(|ConversationFailed| Reason::ConversationFailed)?;
+        }
+        host.set_mark(Some(mark)).map_err(|NotKept| Reason::InternalError)?;
+        Ok(Decision::Enroll)
+    }
+
+    /// Refuses after the same prompt and the same work as everybody's.
+    fn ask_and_refuse(&self, host: &mut impl Host, options: &Options, reason: Reason) -> Reason {
+        let (prompt, echo) = match options.forward_pass {
+            ForwardPass::Yes => (BOTH_PROMPT, Echo::Off),
+            ForwardPass::No => (CODE_PROMPT, options.echo),
+        };
+        if options.first_pass != FirstPass::Use
+            && let Err(cancelled) = ask(host, options.prompt.as_deref().unwrap_or(prompt), echo)
+        {
+            return cancelled;
+        }
+        self.spend_the_work_of(b"000000");
+        reason
+    }
+
+    /// Asks for a code, or looks for one in the password, and decides.
+    fn ask_and_decide(&mut self, host: &mut impl Host, options: &Options) -> Result<Factor, Reason> {
+        // A mark of another user's login on the same handle must not come up in this one's account phase.
+        if host.mark().is_some_and(|mark| Some(&mark.user) != self.user.as_ref()) {
+            host.set_mark(None).map_err(|NotKept| Reason::InternalError)?;
+        }
+        match (options.first_pass, host.first_pass()) {
+            (FirstPass::Ask, _) | (FirstPass::Try, None) => {}
+            (FirstPass::Use, None) => return Err(Reason::NotACode),
+            (FirstPass::Use, Some(password)) => {
+                return self.decide_on_password_and_code(host, &password, options);
+            }
+            (FirstPass::Try, Some(password)) => {
+                match self.decide_on_password_and_code(host, &password, options) {
+                    Ok(factor) => return Ok(factor),
+                    Err(Reason::Refusal(Refusal::Wrong)) => self.round = Round::AfterMiss,
+                    Err(_) => {}
+                }
+            }
+        }
+        // Ask before anything is locked: a person may take a minute to answer.
+        let prompt = options.prompt.as_deref();
+        if options.forward_pass == ForwardPass::Yes {
+            let answer = ask(host, prompt.unwrap_or(BOTH_PROMPT), Echo::Off)?;
+            return self.decide_on_password_and_code(host, &answer, options);
+        }
+        self.ask_for_code(host, options)
+    }
+
+    /// Asks for a code and decides on it.
+    pub(crate) fn ask_for_code(&self, host: &mut impl Host, options: &Options) -> Result<Factor, Reason> {
+        let answer = ask(host, options.prompt.as_deref().unwrap_or(CODE_PROMPT), options.echo)?;
+        self.decide_on_code(host, &answer, options)
+    }
+
     fn decide_on_code(
         &self,
         host: &mut impl Host,
@@ -153,26 +259,27 @@ impl Login {
         verdict
     }
 
+    /// Decides in this process, or has `mfad` decide, where this process may not.
     fn verify(&self, user: Option<UserName>, answer: Answer) -> Result<Verdict, Reason> {
         let request =
             Request::Verify { user, answer, remote_host: Some(self.origin.clone()), round: self.round };
-        let caller = Caller::privileged("login");
-        match mfa_core::answer(request, &caller, &self.store, &self.policy, Timestamp::now()) {
-            Ok(Response::Verdict(verdict)) => Ok(verdict),
-            Ok(
-                Response::Status(_)
-                | Response::History(_)
-                | Response::Pending(_)
-                | Response::Enrolled { .. }
-                | Response::NotConfirmed(_)
-                | Response::Refused(_)
-                | Response::RecoveryCodes(_)
-                | Response::Bypass { .. }
-                | Response::Exported(_)
-                | Response::Done,
-            ) => Err(Reason::InternalError),
-            Err(error) => Err(Reason::Unavailable(error)),
+        let denied = match &self.policy {
+            Ok(policy) => {
+                let caller = Caller::privileged("login");
+                match mfa_core::answer(request.clone(), &caller, &self.store, policy, Timestamp::now()) {
+                    Ok(response) => return verdict_in(response),
+                    Err(error) if self.relay.is_some() && is_denied(&error) => error.to_string(),
+                    Err(error) => return Err(Reason::Unavailable(error)),
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        let Some(relay) = &self.relay else { return Err(Reason::UnavailableBecause(denied)) };
+        // Who can't open the store is no login program, and has no names of strangers to hide.
+        if request.user().is_none() {
+            return Ok(Verdict::Refuse(Refusal::NotEnrolled));
         }
+        verdict_in(relay.ask(request, &denied)?)
     }
 
     /// Verifies `stand_in` on nobody's account; whatever comes of it is forgotten.
@@ -180,6 +287,27 @@ impl Login {
         if let Some(stand_in) = Answer::parse(stand_in) {
             let _ = self.verify(None, stand_in);
         }
+    }
+}
+
+/// The system does not let this process at the store. By trying, and never by geteuid(2): in a user namespace that may say 0.
+fn is_denied(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.raw_os_error() == Some(libc::EACCES))
+}
+
+fn verdict_in(response: Response) -> Result<Verdict, Reason> {
+    match response {
+        Response::Verdict(verdict) => Ok(verdict),
+        Response::Status(_)
+        | Response::History(_)
+        | Response::Pending(_)
+        | Response::Enrolled { .. }
+        | Response::NotConfirmed(_)
+        | Response::Refused(_)
+        | Response::RecoveryCodes(_)
+        | Response::Bypass { .. }
+        | Response::Exported(_)
+        | Response::Done => Err(Reason::InternalError),
     }
 }
 
@@ -249,88 +377,14 @@ fn tell_what_is_left(host: &mut impl Host, factor: &Factor) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
     use std::ffi::CString;
-    use std::time::Duration;
 
-    use mfa_core::otp::{Code, Generator, Profile};
+    use mfa_core::otp::{Generator, Profile};
     use mfa_core::recovery::RecoveryCode;
     use pam::constants::PamResultCode;
-    use zeroize::Zeroizing;
 
     use super::*;
-
-    /// A program that answers from a list and remembers what it was shown.
-    #[derive(Default)]
-    struct Fake {
-        user: Vec<u8>,
-        answers: VecDeque<Result<Vec<u8>, ConversationFailed>>,
-        password: Option<Vec<u8>>,
-        prompts: Vec<(String, Echo)>,
-        told: Vec<String>,
-        pauses: usize,
-        lines: Vec<String>,
-    }
-
-    impl Fake {
-        fn user(name: impl AsRef<[u8]>) -> Self {
-            Self { user: name.as_ref().to_owned(), ..Self::default() }
-        }
-
-        fn answering(mut self, answer: impl AsRef<[u8]>) -> Self {
-            self.answers.push_back(Ok(answer.as_ref().to_owned()));
-            self
-        }
-
-        fn with_password(mut self, password: impl AsRef<[u8]>) -> Self {
-            self.password = Some(password.as_ref().to_owned());
-            self
-        }
-    }
-
-    impl Host for Fake {
-        fn user(&mut self) -> Result<Vec<u8>, ConversationFailed> {
-            Ok(self.user.clone())
-        }
-        fn known_user(&self) -> Option<Vec<u8>> {
-            Some(self.user.clone())
-        }
-        fn service(&self) -> Option<Vec<u8>> {
-            Some(b"test".to_vec())
-        }
-        fn remote_host(&self) -> Option<Vec<u8>> {
-            Some(b"192.0.2.1".to_vec())
-        }
-        fn asking_user(&self) -> Option<Vec<u8>> {
-            None
-        }
-        fn terminal(&self) -> Option<Vec<u8>> {
-            None
-        }
-        fn completed_ssh_methods(&self) -> Vec<String> {
-            Vec::new()
-        }
-        fn first_pass(&self) -> Option<AnswerBytes> {
-            self.password.clone().map(Zeroizing::new)
-        }
-        fn set_password(&mut self, password: &[u8]) -> Result<(), ConversationFailed> {
-            self.password = Some(password.to_owned());
-            Ok(())
-        }
-        fn ask(&mut self, prompt: &str, echo: Echo) -> Result<AnswerBytes, ConversationFailed> {
-            self.prompts.push((prompt.to_owned(), echo));
-            self.answers.pop_front().unwrap_or(Err(ConversationFailed)).map(Zeroizing::new)
-        }
-        fn tell_after_success(&mut self, text: &str) {
-            self.told.push(text.to_owned());
-        }
-        fn delay_after_refusal(&mut self, _: Duration) {
-            self.pauses = self.pauses.saturating_add(1);
-        }
-        fn log(&mut self, _: Priority, event: &Event) {
-            self.lines.push(event.line());
-        }
-    }
+    use crate::fake::Fake;
 
     /// A store with alice in it, and what her phone shows.
     struct Alice {
@@ -374,10 +428,7 @@ mod tests {
         fn digits(&self, offset: i64) -> String {
             let step = Timestamp::now().unix_seconds() / 30;
             let code = self.phone.code_at(step.checked_add_signed(offset).unwrap());
-            (0..1_000_000)
-                .map(|number| format!("{number:06}"))
-                .find(|digits| Code::from_digits(digits.as_bytes()).unwrap().same_as(&code))
-                .unwrap()
+            code.expose_text().to_string()
         }
 
         fn log_in(&self, host: &mut Fake, words: &[&str]) -> PamResultCode {
@@ -580,15 +631,25 @@ mod tests {
             Reason::BlockedBySshd,
             Reason::Cancelled,
             Reason::ConversationFailed,
-            Reason::Unavailable(mfa_core::Error::NoMemory),
+            Reason::Unavailable(Error::NoMemory),
+            Reason::UnavailableBecause(String::new()),
             Reason::Misconfigured(String::new()),
+            Reason::NotProven("other-codes"),
+            Reason::UserChanged,
             Reason::InternalError,
         ];
         let mut host = Fake::user("alice");
         for reason in refusals {
             let what = format!("{reason:?}");
-            let code = Outcome::refused(reason, Delay::None).finish(&mut host);
-            assert!(code != PamResultCode::PAM_SUCCESS && code != PamResultCode::PAM_IGNORE, "{what}");
+            let codes = [reason.code(), Outcome::refused(reason, Delay::None).finish(&mut host)];
+            assert_eq!(codes[0], codes[1], "{what}: both phases refuse alike");
+            assert!(
+                codes[0] != PamResultCode::PAM_SUCCESS && codes[0] != PamResultCode::PAM_IGNORE,
+                "{what}"
+            );
+        }
+        for outcome in [Outcome::EnrollPending, Outcome::NotAsked] {
+            assert_eq!(outcome.finish(&mut host), PamResultCode::PAM_IGNORE);
         }
     }
 }

@@ -6,12 +6,16 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// What the administrator asked for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     /// Another store than the host's own.
     pub(crate) store: Option<PathBuf>,
     /// The policy file.
     pub(crate) policy: PathBuf,
+    /// Another socket of mfad than the host's own.
+    pub(crate) socket: Option<PathBuf>,
+    /// Another folder of PAM files than the system's.
+    pub(crate) pam_dir: Option<PathBuf>,
     /// The prompt; none: the default, which differs where the password is asked for too.
     pub(crate) prompt: Option<String>,
     pub(crate) echo: Echo,
@@ -93,6 +97,8 @@ impl Options {
         Ok(Self {
             store: found.store,
             policy: found.policy.unwrap_or_else(|| Path::new("/etc/pam-mfa/policy.toml").to_owned()),
+            socket: found.socket,
+            pam_dir: found.pam_dir,
             prompt: found.prompt,
             echo: found.echo.unwrap_or(Echo::On),
             debug: found.debug.unwrap_or(Debug::Off),
@@ -108,6 +114,8 @@ impl Options {
 struct Found {
     store: Option<PathBuf>,
     policy: Option<PathBuf>,
+    socket: Option<PathBuf>,
+    pam_dir: Option<PathBuf>,
     prompt: Option<String>,
     echo: Option<Echo>,
     debug: Option<Debug>,
@@ -125,6 +133,8 @@ impl Found {
         match (name, value) {
             (b"store", Some(path)) => once(&mut self.store, absolute("store=", path)?, "store="),
             (b"policy", Some(path)) => once(&mut self.policy, absolute("policy=", path)?, "policy="),
+            (b"socket", Some(path)) => once(&mut self.socket, absolute("socket=", path)?, "socket="),
+            (b"pam_dir", Some(path)) => once(&mut self.pam_dir, absolute("pam_dir=", path)?, "pam_dir="),
             (b"prompt", Some(text)) => once(&mut self.prompt, prompt(text)?, "prompt="),
             (b"echo", Some(b"on")) => once(&mut self.echo, Echo::On, "echo="),
             (b"echo", Some(b"off")) => once(&mut self.echo, Echo::Off, "echo="),
@@ -195,6 +205,8 @@ mod tests {
         assert_eq!(
             (
                 options.store,
+                options.socket,
+                options.pam_dir,
                 options.prompt,
                 options.echo,
                 options.debug,
@@ -202,7 +214,7 @@ mod tests {
                 options.forward_pass,
                 options.delay
             ),
-            (None, None, Echo::On, Debug::Off, FirstPass::Ask, ForwardPass::No, Delay::OnRefusal)
+            (None, None, None, None, Echo::On, Debug::Off, FirstPass::Ask, ForwardPass::No, Delay::OnRefusal)
         );
     }
 
@@ -211,6 +223,8 @@ mod tests {
         let options = parse(&[
             "store=/s",
             "policy=/p",
+            "socket=/r",
+            "pam_dir=/d",
             "prompt=Code for a=b: ",
             "echo=off",
             "debug",
@@ -222,6 +236,8 @@ mod tests {
         let expected = Options {
             store: Some("/s".into()),
             policy: "/p".into(),
+            socket: Some("/r".into()),
+            pam_dir: Some("/d".into()),
             prompt: Some("Code for a=b: ".into()),
             echo: Echo::Off,
             debug: Debug::On,
@@ -241,6 +257,8 @@ mod tests {
         for option in [
             "store",
             "policy",
+            "socket",
+            "pam_dir",
             "prompt",
             "echo",
             "try_first_pass",
@@ -252,7 +270,7 @@ mod tests {
             assert!(page.contains(&format!(".It Cm {option}")), "{option} in the manual page");
             assert!(readme.contains(&format!("| `{option}")), "{option} in the README");
         }
-        assert_eq!(page.matches(".It Cm ").count(), 9, "and nothing that the module does not know");
+        assert_eq!(page.matches(".It Cm ").count(), 11, "and nothing that the module does not know");
     }
 
     #[test]
@@ -269,6 +287,10 @@ mod tests {
             &["store="],
             &["store=relative"],
             &["policy=relative"],
+            &["socket=relative"],
+            &["socket"],
+            &["pam_dir="],
+            &["pam_dir=/a", "pam_dir=/b"],
             &["prompt="],
             &["prompt=a\x1b[0m"],
             &[&long],

@@ -10,11 +10,26 @@ use pam::constants::PamResultCode;
 use crate::conversation::{Host, Priority};
 use crate::options::Delay;
 
-/// How a login ended. Exactly one arm lets anybody in.
+/// How the auth phase ended. Exactly one arm lets anybody in.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Accepted(Factor),
-    Refused { reason: Reason, delay: Delay },
+    /// The person has no device and is to get one in the account phase; until then nobody is let in by this module.
+    EnrollPending,
+    /// The password check that `mfad` makes before a first device: there can be no code yet.
+    NotAsked,
+    Refused {
+        reason: Reason,
+        delay: Delay,
+    },
+}
+
+/// How the account phase ended. Exactly one arm lets anybody in who had no code.
+#[derive(Debug)]
+pub(crate) enum Conclusion {
+    /// The person has a device now, and has proven it.
+    Proven,
+    Refused(Reason),
 }
 
 /// Why not. For the log, never for the prompt.
@@ -32,8 +47,14 @@ pub(crate) enum Reason {
     ConversationFailed,
     /// The store could not be read or written.
     Unavailable(Error),
-    /// A bad option or policy.
+    /// The same in words; or what `mfad` said to a program that may not open the store.
+    UnavailableBecause(String),
+    /// A bad option, policy or PAM file.
     Misconfigured(String),
+    /// A person who was to enroll did not prove the device; why the last codes were not good.
+    NotProven(&'static str),
+    /// The program went on with another user than the one who was told to enroll.
+    UserChanged,
     /// The code panicked, or contradicted itself.
     InternalError,
 }
@@ -49,8 +70,7 @@ impl Outcome {
     /// Logs the outcome, asks for the pause, and says it in PAM's words.
     pub(crate) fn finish(self, host: &mut impl Host) -> PamResultCode {
         let (priority, event) = self.event();
-        let event = place(event, host);
-        host.log(priority, &event);
+        log(host, priority, event);
         let code = self.code();
         if self.wants_pause() {
             host.delay_after_refusal(PAUSE);
@@ -61,20 +81,17 @@ impl Outcome {
     fn code(&self) -> PamResultCode {
         match self {
             Self::Accepted(_) => PamResultCode::PAM_SUCCESS,
-            Self::Refused { reason, .. } => match reason {
-                Reason::Refusal(_) | Reason::NotACode | Reason::BlockedBySshd | Reason::Cancelled => {
-                    PamResultCode::PAM_AUTH_ERR
-                }
-                Reason::ConversationFailed => PamResultCode::PAM_CONV_ERR,
-                Reason::Unavailable(_) | Reason::InternalError => PamResultCode::PAM_AUTHINFO_UNAVAIL,
-                Reason::Misconfigured(_) => PamResultCode::PAM_SERVICE_ERR,
-            },
+            Self::EnrollPending | Self::NotAsked => PamResultCode::PAM_IGNORE,
+            Self::Refused { reason, .. } => reason.code(),
         }
     }
 
     fn wants_pause(&self) -> bool {
         match self {
-            Self::Accepted(_) | Self::Refused { delay: Delay::None, .. } => false,
+            Self::Accepted(_)
+            | Self::EnrollPending
+            | Self::NotAsked
+            | Self::Refused { delay: Delay::None, .. } => false,
             Self::Refused { reason, delay: Delay::OnRefusal } => match reason {
                 // Nothing was guessed.
                 Reason::Cancelled | Reason::ConversationFailed => false,
@@ -82,31 +99,77 @@ impl Outcome {
                 | Reason::NotACode
                 | Reason::BlockedBySshd
                 | Reason::Unavailable(_)
+                | Reason::UnavailableBecause(_)
                 | Reason::Misconfigured(_)
+                | Reason::NotProven(_)
+                | Reason::UserChanged
                 | Reason::InternalError => true,
             },
         }
     }
 
     fn event(&self) -> (Priority, Event) {
-        let refused = |reason: &'static str| Event::new("refused").with("reason", reason);
         match self {
             Self::Accepted(factor) => (Priority::Info, Verdict::Accept(factor.clone()).event()),
-            Self::Refused { reason, .. } => match reason {
-                Reason::Refusal(refusal) => (Priority::Notice, Verdict::Refuse(*refusal).event()),
-                Reason::NotACode => (Priority::Notice, refused("not-a-code")),
-                Reason::BlockedBySshd => (Priority::Notice, refused("blocked-by-sshd")),
-                Reason::Cancelled | Reason::ConversationFailed => (Priority::Notice, refused("cancelled")),
-                Reason::Unavailable(error) => {
-                    (priority_of(error), refused("unavailable").with("error", error.to_string()))
-                }
-                Reason::Misconfigured(why) => (Priority::Error, refused("misconfigured").with("error", why)),
-                Reason::InternalError => {
-                    (Priority::Alert, refused("unavailable").with("error", "internal error"))
-                }
-            },
+            Self::EnrollPending => (Priority::Info, Event::new("enroll-pending")),
+            Self::NotAsked => (Priority::Debug, Event::new("not-asked")),
+            Self::Refused { reason, .. } => reason.event(),
         }
     }
+}
+
+impl Conclusion {
+    /// Logs a refusal, and says it in PAM's words. What came before it was logged when it happened.
+    pub(crate) fn finish(self, host: &mut impl Host) -> PamResultCode {
+        match self {
+            Self::Proven => PamResultCode::PAM_SUCCESS,
+            Self::Refused(reason) => {
+                let (priority, event) = reason.event();
+                log(host, priority, event);
+                reason.code()
+            }
+        }
+    }
+}
+
+impl Reason {
+    pub(crate) fn code(&self) -> PamResultCode {
+        match self {
+            Self::Refusal(_) | Self::NotACode | Self::BlockedBySshd | Self::Cancelled => {
+                PamResultCode::PAM_AUTH_ERR
+            }
+            Self::ConversationFailed => PamResultCode::PAM_CONV_ERR,
+            Self::Unavailable(_) | Self::UnavailableBecause(_) | Self::InternalError => {
+                PamResultCode::PAM_AUTHINFO_UNAVAIL
+            }
+            Self::Misconfigured(_) => PamResultCode::PAM_SERVICE_ERR,
+            Self::NotProven(_) | Self::UserChanged => PamResultCode::PAM_PERM_DENIED,
+        }
+    }
+
+    fn event(&self) -> (Priority, Event) {
+        let refused = |reason: &'static str| Event::new("refused").with("reason", reason);
+        match self {
+            Self::Refusal(refusal) => (Priority::Notice, Verdict::Refuse(*refusal).event()),
+            Self::NotACode => (Priority::Notice, refused("not-a-code")),
+            Self::BlockedBySshd => (Priority::Notice, refused("blocked-by-sshd")),
+            Self::Cancelled | Self::ConversationFailed => (Priority::Notice, refused("cancelled")),
+            Self::Unavailable(error) => {
+                (priority_of(error), refused("unavailable").with("error", error.to_string()))
+            }
+            Self::UnavailableBecause(why) => (Priority::Error, refused("unavailable").with("error", why)),
+            Self::Misconfigured(why) => (Priority::Error, refused("misconfigured").with("error", why)),
+            Self::NotProven(why) => (Priority::Notice, refused("not-proven").with("codes", why)),
+            Self::UserChanged => (Priority::Error, refused("user-changed")),
+            Self::InternalError => (Priority::Alert, refused("unavailable").with("error", "internal error")),
+        }
+    }
+}
+
+/// Writes to the log who and where, and what.
+pub(crate) fn log(host: &mut impl Host, priority: Priority, event: Event) {
+    let event = place(event, host);
+    host.log(priority, &event);
 }
 
 /// Adds who and where.

@@ -131,6 +131,27 @@ impl FileStore {
         }
     }
 
+    /// Whether it can be believed that an account has no device: either all parts of the store are there, or it was never used.
+    ///
+    /// A store whose disk is not mounted, or whose key is gone, looks as empty as a new one.
+    ///
+    /// # Errors
+    /// A part of it is missing.
+    pub fn check_whole(&self) -> Result<()> {
+        self.learn_keeper()?;
+        let missing =
+            |path: PathBuf| Error::Corrupt { path, why: "it is missing: is its disk there?".to_owned() };
+        let has_key = self.key.get().is_some() || self.read_key()?.is_some();
+        let parts = ["users", "decoy"].map(|part| self.root.join(part));
+        match parts.iter().find(|part| !part.is_dir()) {
+            None if has_key => Ok(()),
+            None => Err(Error::KeyLost { path: self.key_path.clone() }),
+            // Another store has its key inside, and so nothing that would tell a lost one from a new one.
+            Some(part) if has_key || self.kind == Kind::Folder => Err(missing(part.clone())),
+            Some(_) => Ok(()),
+        }
+    }
+
     /// Gives the whole store to the system user that `mfad` runs as, and everything that root creates in it from now on.
     ///
     /// # Errors
