@@ -4,7 +4,6 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use mfa_core::audit::Event;
 use mfa_core::devices::{DeviceName, Serial};
-use mfa_core::history::Change;
 use mfa_core::recovery::{RecoveryCode, ScratchCode};
 use mfa_core::request::ForeignDevice;
 use mfa_core::seal::HostKey;
@@ -76,17 +75,6 @@ impl Session {
     /// Ends the bypass code that is waiting.
     pub fn cancel_bypass(&self, user: &UserName) -> Result<(), Failure> {
         self.done(Request::CancelBypass { user: user.clone() }, user)
-    }
-
-    /// What happened to an account's devices, oldest first.
-    pub fn history(&self, user: &UserName) -> Result<Vec<Change>, Failure> {
-        match self.answer(Request::History { user: user.clone() }) {
-            Ok(Response::History(changes)) => Ok(changes),
-            Err(Error::NotEnrolled) => Ok(Vec::new()),
-            Err(Error::NoStore { path }) if path == self.store.root() => Ok(Vec::new()),
-            Ok(_) => Err(unexpected()),
-            Err(error) => Err(self.failure(&error, user)),
-        }
     }
 
     /// Creates what an empty store needs.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  --store DIR ──> Session ── Request ──> mfa_core::answer()
-//!                     │
+//!                     │   └──── Request ──> mfad, if this process may not open the store
 //!       what was asked, or Failure (sentence, cure, exit code)
 //!                     │
 //!                  Output ──> standard output, standard error       log ──> AUTHPRIV
@@ -10,7 +10,7 @@
 
 #![forbid(unsafe_code)]
 
-mod devices;
+mod cures;
 mod failure;
 mod fleet;
 mod hidden;
@@ -20,17 +20,24 @@ mod progress;
 mod report;
 mod session;
 mod signals;
+mod standing;
+mod witness;
+
+pub use mfa_wire::Password;
 
 pub use failure::{Ending, Failure};
 pub use fleet::AccountNames;
 pub use hidden::HiddenInput;
 pub use output::{Charset, Format, Output, wrapped};
 pub use progress::Progress;
-pub use report::{
-    AccountReport, ChangeReport, counted, kind, profile_text, recovery_sentence, since, standing,
-};
-pub use session::{Place, Program, Session, shell_word};
+pub use report::{AccountReport, ChangeReport};
+pub use session::{Enrolled, Place, Program, Proof, Session, shell_word};
 pub use signals::Signals;
+pub use standing::{
+    counted, counts, device_lines, history_lines, kind, moment, profile_text, recovery_sentence,
+    security_lines, since, standing,
+};
+pub use witness::{Nobody, Witness, password_of};
 
 /// Keeps this process out of core dumps and away from debuggers of other users' making: it holds seeds for a while.
 ///

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process;
 use std::time::Duration;
 
+use mfa_core::UserName;
 use mfa_core::audit::Event;
 use nix::unistd::{User, getuid};
 
@@ -25,6 +26,18 @@ pub(crate) fn invoker() -> String {
     let uid = getuid();
     let name = User::from_uid(uid).ok().flatten().map_or_else(|| "unknown".to_owned(), |user| user.name);
     format!("{name}({uid})")
+}
+
+/// Who runs this program, for the history: `root (sudo by carol)`.
+pub(crate) fn origin() -> String {
+    let uid = getuid();
+    let name = User::from_uid(uid).ok().flatten().map_or_else(|| format!("uid {uid}"), |user| user.name);
+    // A name to show, never to trust.
+    let by_sudo = std::env::var("SUDO_USER").ok().filter(|sudo_user| uid.is_root() && *sudo_user != name);
+    match by_sudo.and_then(|sudo_user| sudo_user.parse::<UserName>().ok()) {
+        Some(sudo_user) => format!("{name} (sudo by {sudo_user})"),
+        None => name,
+    }
 }
 
 fn message(program: &str, pid: u32, event: &Event) -> String {

@@ -1,30 +1,45 @@
-//! The store that a command works on, and its requests to it.
+//! The store that a command works on, opened here or asked by way of `mfad`, and the requests to it.
 
-use std::io::{self, ErrorKind};
+use std::cell::Cell;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use mfa_core::answer::Answer;
 use mfa_core::audit::Event;
-use mfa_core::devices::{DeviceId, DeviceName};
+use mfa_core::devices::{DeviceId, DeviceName, Serial};
+use mfa_core::history::Change;
 use mfa_core::otp::{Code, Profile};
 use mfa_core::recovery::RecoveryCode;
 use mfa_core::request::{AccountStatus, PendingEnrollment, RecoveryCodes, WhyNotConfirmed};
+use mfa_core::verify::Round;
 use mfa_core::{
-    Caller, Error, FileStore, Policy, Request, Response, Store as _, Timestamp, UserName, answer,
+    Caller, Error, FileStore, Policy, Request, Response, Store as _, Timestamp, UserName, Verdict, answer,
 };
+use mfa_wire::{AskError, Denial, Envelope, SOCKET};
 
 use crate::failure::Failure;
 use crate::log;
+use crate::witness::{self, Witness};
 
 /// The host's policy, which goes with the host's store.
 const POLICY: &str = "/etc/pam-mfa/policy.toml";
 
-/// An opened store and the policy that goes with it.
+/// How long `mfad` may take: it waits ten seconds for an account that is being changed.
+const REPLY_TIME: Duration = Duration::from_secs(15);
+/// How long it may take to check a password: PAM pauses after a wrong one.
+const PASSWORD_TIME: Duration = Duration::from_secs(30);
+
+/// A store, the way to it, and the policy that goes with it.
 #[derive(Debug)]
 pub struct Session {
-    program: Program,
+    pub(crate) program: Program,
     pub(crate) store: FileStore,
-    place: Place,
+    pub(crate) place: Place,
+    pub(crate) socket: PathBuf,
+    way: Cell<Way>,
+    caller: Caller,
     policy: Policy,
     policy_trouble: Option<Error>,
 }
@@ -47,6 +62,40 @@ pub enum Place {
     Folder(PathBuf),
 }
 
+/// How requests get to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// This process opens it.
+    Here,
+    /// This process may not; `mfad` is asked.
+    Daemon,
+    /// `mfad` is asked because somebody said so, and nothing else is tried.
+    DaemonAlone,
+}
+
+/// Why a request was not answered.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// By the store that was opened here.
+    Store(Error),
+    /// By `mfad`.
+    Denied(Denial),
+    /// `mfad` gave no reply.
+    NoReply(AskError),
+}
+
+/// A device that was bound.
+#[derive(Debug)]
+pub struct Enrolled {
+    /// What it is called.
+    pub name: DeviceName,
+    /// New recovery codes, to be shown once.
+    pub recovery_codes: Vec<RecoveryCode>,
+}
+
+/// What two codes proved: `T`, or why nothing.
+pub type Proof<T> = Result<T, WhyNotConfirmed>;
+
 impl Session {
     /// A session with the store that `--store` names, or else with the host's own.
     ///
@@ -61,7 +110,24 @@ impl Session {
             Ok(policy) => (policy, None),
             Err(error) => (Policy::default(), Some(error)),
         };
-        Self { program, store, place, policy, policy_trouble }
+        Self {
+            program,
+            store,
+            place,
+            socket: SOCKET.into(),
+            way: Cell::new(Way::Here),
+            caller: Caller::privileged(log::origin()),
+            policy,
+            policy_trouble,
+        }
+    }
+
+    /// The same, but `mfad` is asked at this socket, and no store is opened.
+    #[must_use]
+    pub fn by_socket(mut self, socket: &Path) -> Self {
+        socket.clone_into(&mut self.socket);
+        self.way.set(Way::DaemonAlone);
+        self
     }
 
     /// Which store this is.
@@ -69,15 +135,33 @@ impl Session {
         &self.place
     }
 
+    /// Whether `mfad` is asked, so far as it is known yet.
+    pub const fn is_by_daemon(&self) -> bool {
+        match self.way.get() {
+            Way::Here => false,
+            Way::Daemon | Way::DaemonAlone => true,
+        }
+    }
+
     /// What keeps every login from being decided, if the policy can't be read.
     pub fn policy_warning(&self) -> Option<String> {
-        self.policy_trouble.as_ref().map(|error| format!("{error}: logins are refused until it is repaired"))
+        // An ordinary user need not be able to read it.
+        let trouble = self.policy_trouble.as_ref().filter(|_| !self.is_by_daemon());
+        trouble.map(|error| format!("{error}: logins are refused until it is repaired"))
     }
 
     /// The command to type for this store, and `user`'s account, in a hint.
     pub fn command(&self, user: &UserName, rest: &str) -> String {
         let space = if rest.is_empty() { "" } else { " " };
-        format!("mfa-enroll{} --user {}{space}{rest}", self.store_option(), shell_word(user.as_str()))
+        match self.way.get() {
+            Way::Here => {
+                format!("mfa-enroll{} --user {}{space}{rest}", self.store_option(), shell_word(user.as_str()))
+            }
+            Way::Daemon => format!("mfa-enroll{space}{rest}"),
+            Way::DaemonAlone => {
+                format!("mfa-enroll --socket {}{space}{rest}", shell_word(&self.socket.to_string_lossy()))
+            }
+        }
     }
 
     /// The command to type for this store, in a hint to an administrator.
@@ -85,7 +169,7 @@ impl Session {
         format!("mfa-admin{} {rest}", self.store_option())
     }
 
-    fn store_option(&self) -> String {
+    pub(crate) fn store_option(&self) -> String {
         match &self.place {
             Place::System => String::new(),
             Place::Folder(folder) => format!(" --store {}", shell_word(&folder.to_string_lossy())),
@@ -94,13 +178,36 @@ impl Session {
 
     /// What devices `user` has; none is no error.
     pub fn status(&self, user: &UserName) -> Result<AccountStatus, Failure> {
-        match self.answer(Request::Status { user: user.clone() }) {
+        match self.send(&Envelope::bare(Request::Status { user: user.clone() })) {
             Ok(Response::Status(status)) => Ok(status),
-            Err(Error::NotEnrolled) => Ok(nothing()),
-            Err(Error::NoStore { path }) if path == self.store.root() => Ok(nothing()),
+            Err(Trouble::Store(Error::NotEnrolled) | Trouble::Denied(Denial::NotEnrolled)) => {
+                Ok(AccountStatus::default())
+            }
+            Err(Trouble::Store(Error::NoStore { path })) if path == self.store.root() => {
+                Ok(AccountStatus::default())
+            }
             Ok(_) => Err(unexpected()),
-            Err(error) => Err(self.failure(&error, user)),
+            Err(trouble) => Err(self.trouble(&trouble, user)),
         }
+    }
+
+    /// What happened to `user`'s devices, oldest first; nothing is no error.
+    pub fn history(&self, user: &UserName) -> Result<Vec<Change>, Failure> {
+        match self.send(&Envelope::bare(Request::History { user: user.clone() })) {
+            Ok(Response::History(changes)) => Ok(changes),
+            Err(Trouble::Store(Error::NotEnrolled) | Trouble::Denied(Denial::NotEnrolled)) => Ok(Vec::new()),
+            Err(Trouble::Store(Error::NoStore { path })) if path == self.store.root() => Ok(Vec::new()),
+            Ok(_) => Err(unexpected()),
+            Err(trouble) => Err(self.trouble(&trouble, user)),
+        }
+    }
+
+    /// Tries an answer as a login would, without a login. It is used up, or counts as a failure.
+    pub fn verify(&self, user: &UserName, answer: Answer) -> Result<Verdict, Failure> {
+        let request =
+            Request::Verify { user: Some(user.clone()), answer, remote_host: None, round: Round::First };
+        let Response::Verdict(verdict) = self.ask(request, user)? else { return Err(unexpected()) };
+        Ok(verdict)
     }
 
     /// A new key, or the one that waits for its codes.
@@ -109,13 +216,14 @@ impl Session {
         user: &UserName,
         name: Option<DeviceName>,
         profile: Profile,
+        replaces: Option<DeviceName>,
+        witness: &dyn Witness,
     ) -> Result<PendingEnrollment, Failure> {
-        let request = Request::BeginEnrollment { user: user.clone(), name, profile, replaces: None };
-        match self.answer(request) {
-            Ok(Response::Pending(pending)) => Ok(pending),
-            Ok(_) => Err(unexpected()),
-            Err(error) => Err(self.failure(&error, user)),
-        }
+        let request = Request::BeginEnrollment { user: user.clone(), name, profile, replaces };
+        let Response::Pending(pending) = self.ask_with(request, user, witness)? else {
+            return Err(unexpected());
+        };
+        Ok(pending)
     }
 
     /// Binds a device by two of its codes, or says why they do not prove it.
@@ -123,28 +231,87 @@ impl Session {
         &self,
         user: &UserName,
         id: DeviceId,
-        first: Code,
-        second: Code,
-    ) -> Result<Result<DeviceName, WhyNotConfirmed>, Failure> {
-        let request = Request::ConfirmEnrollment {
-            user: user.clone(),
-            id,
-            first,
-            second,
-            replaces: None,
-            recovery_codes: RecoveryCodes::No,
-        };
-        match self.answer(request) {
-            Ok(Response::Enrolled { name, .. }) => Ok(Ok(name)),
-            Ok(Response::NotConfirmed(why)) => Ok(Err(why)),
-            Ok(_) => Err(unexpected()),
-            Err(error) => Err(self.failure(&error, user)),
-        }
+        (first, second): (Code, Code),
+        replaces: Option<DeviceName>,
+        recovery_codes: RecoveryCodes,
+    ) -> Result<Proof<Enrolled>, Failure> {
+        let user_name = user.clone();
+        let request =
+            Request::ConfirmEnrollment { user: user_name, id, first, second, replaces, recovery_codes };
+        enrolled(self.ask(request, user)?)
+    }
+
+    /// Binds the hardware token that root has assigned by two of its codes, or says why they do not prove it.
+    pub fn activate(
+        &self,
+        user: &UserName,
+        serial: Serial,
+        name: Option<DeviceName>,
+        (first, second): (Code, Code),
+        recovery_codes: RecoveryCodes,
+        witness: &dyn Witness,
+    ) -> Result<Proof<Enrolled>, Failure> {
+        let user_name = user.clone();
+        let request = Request::ActivateToken { user: user_name, serial, name, first, second, recovery_codes };
+        enrolled(self.ask_with(request, user, witness)?)
+    }
+
+    /// Calls a device something else.
+    pub fn rename(
+        &self,
+        user: &UserName,
+        name: DeviceName,
+        to: DeviceName,
+        witness: &dyn Witness,
+    ) -> Result<(), Failure> {
+        self.done_with(Request::RenameDevice { user: user.clone(), name, to }, user, witness)
+    }
+
+    /// Puts a device aside.
+    pub fn suspend(&self, user: &UserName, name: DeviceName, witness: &dyn Witness) -> Result<(), Failure> {
+        self.done_with(Request::SuspendDevice { user: user.clone(), name }, user, witness)
+    }
+
+    /// Lets a device count again.
+    pub fn resume(&self, user: &UserName, name: DeviceName, witness: &dyn Witness) -> Result<(), Failure> {
+        self.done_with(Request::ResumeDevice { user: user.clone(), name }, user, witness)
     }
 
     /// Forgets a device.
-    pub fn remove(&self, user: &UserName, name: DeviceName) -> Result<(), Failure> {
-        self.done(Request::RemoveDevice { user: user.clone(), name }, user)
+    pub fn remove(&self, user: &UserName, name: DeviceName, witness: &dyn Witness) -> Result<(), Failure> {
+        self.done_with(Request::RemoveDevice { user: user.clone(), name }, user, witness)
+    }
+
+    /// Follows a device whose clock or counter has run away, by two of its codes, or says why they do not show where it is.
+    pub fn resync(
+        &self,
+        user: &UserName,
+        name: DeviceName,
+        (first, second): (Code, Code),
+    ) -> Result<Proof<()>, Failure> {
+        let response = self.ask(Request::Resync { user: user.clone(), name, first, second }, user)?;
+        if let Response::NotConfirmed(why) = response {
+            return Ok(Err(why));
+        }
+        if let Response::Refused(refusal) = response {
+            return Err(self.refused(refusal, user));
+        }
+        let Response::Done = response else { return Err(unexpected()) };
+        Ok(Ok(()))
+    }
+
+    /// Makes new recovery codes; the old ones end.
+    pub fn new_recovery_codes(
+        &self,
+        user: &UserName,
+        witness: &dyn Witness,
+    ) -> Result<Vec<RecoveryCode>, Failure> {
+        let Response::RecoveryCodes(codes) =
+            self.ask_with(Request::NewRecoveryCodes { user: user.clone() }, user, witness)?
+        else {
+            return Err(unexpected());
+        };
+        Ok(codes)
     }
 
     /// Forgets all failures and enables all devices.
@@ -157,22 +324,16 @@ impl Session {
         self.done(Request::Repair { user: user.clone() }, user)
     }
 
-    /// Makes new recovery codes; the old ones end.
-    pub fn new_recovery_codes(&self, user: &UserName) -> Result<Vec<RecoveryCode>, Failure> {
-        match self.answer(Request::NewRecoveryCodes { user: user.clone() }) {
-            Ok(Response::RecoveryCodes(codes)) => Ok(codes),
-            Ok(_) => Err(unexpected()),
-            Err(error) => Err(self.failure(&error, user)),
-        }
-    }
-
     /// All accounts that have a record.
     pub fn accounts(&self) -> Result<Vec<UserName>, Failure> {
         self.store.accounts().map_err(|error| self.failure_of_store(&error))
     }
 
-    /// Logs a change that was made to an account.
+    /// Logs a change that was made to an account here. What `mfad` does it logs itself.
     pub fn log_change(&self, what: &'static str, user: &UserName, device: Option<&DeviceName>) {
+        if self.is_by_daemon() {
+            return;
+        }
         let program = match self.program {
             Program::Enroll => "mfa-enroll",
             Program::Admin => "mfa-admin",
@@ -191,153 +352,122 @@ impl Session {
     }
 
     pub(crate) fn done(&self, request: Request, user: &UserName) -> Result<(), Failure> {
-        match self.answer(request) {
-            Ok(Response::Done) => Ok(()),
-            Ok(_) => Err(unexpected()),
-            Err(error) => Err(self.failure(&error, user)),
+        let Response::Done = self.ask(request, user)? else { return Err(unexpected()) };
+        Ok(())
+    }
+
+    fn done_with(&self, request: Request, user: &UserName, witness: &dyn Witness) -> Result<(), Failure> {
+        let Response::Done = self.ask_with(request, user, witness)? else { return Err(unexpected()) };
+        Ok(())
+    }
+
+    /// Asks what needs no evidence.
+    fn ask(&self, request: Request, user: &UserName) -> Result<Response, Failure> {
+        self.send(&Envelope::bare(request)).map_err(|trouble| self.trouble(&trouble, user))
+    }
+
+    /// Asks, and lets `witness` say what speaks for the caller if that is wanted.
+    fn ask_with(
+        &self,
+        request: Request,
+        user: &UserName,
+        witness: &dyn Witness,
+    ) -> Result<Response, Failure> {
+        let mut envelope = Envelope::bare(request);
+        let mut tries = witness::TRIES;
+        loop {
+            let why_again = match self.send(&envelope) {
+                Err(Trouble::Denied(Denial::PasswordNeeded)) if envelope.password.is_none() => {
+                    envelope.password = Some(witness.password(user, None)?);
+                    continue;
+                }
+                Err(Trouble::Denied(Denial::CodeNeeded)) if envelope.proof.is_none() => {
+                    envelope.proof = Some(witness.code(user, None)?);
+                    continue;
+                }
+                Err(Trouble::Denied(Denial::WrongPassword)) => {
+                    let failure = self.denied(&Denial::WrongPassword, user);
+                    tries = tries.saturating_sub(1);
+                    if tries == 0 {
+                        return Err(failure);
+                    }
+                    envelope.password = Some(witness.password(user, Some(failure))?);
+                    continue;
+                }
+                Ok(Response::Refused(refusal)) => {
+                    let failure = self.refused(refusal, user);
+                    if !witness::may_try_again(refusal) {
+                        return Err(failure);
+                    }
+                    failure
+                }
+                Ok(response) => return Ok(response),
+                Err(trouble) => return Err(self.trouble(&trouble, user)),
+            };
+            tries = tries.saturating_sub(1);
+            if tries == 0 {
+                return Err(why_again);
+            }
+            envelope.proof = Some(witness.code(user, Some(why_again))?);
         }
     }
 
-    pub(crate) fn answer(&self, request: Request) -> mfa_core::Result<Response> {
-        let caller = Caller::privileged(log::invoker());
-        answer(request, &caller, &self.store, &self.policy, Timestamp::now())
-    }
-
-    /// An error of core as a sentence about `user` and its cure.
-    pub(crate) fn failure(&self, error: &Error, user: &UserName) -> Failure {
-        match error {
-            Error::NotEnrolled => Failure::refused(
-                format!("{user} has no device"),
-                format!("add one: {}", self.command(user, "add")),
-            ),
-            Error::NoStore { .. } if self.has_no_accounts() => self.failure(&Error::NotEnrolled, user),
-            Error::TooManyDevices => Failure::refused(
-                format!("{user} has 8 devices already, and that is the most there can be"),
-                format!("remove one that is no longer used: {}", self.command(user, "remove NAME")),
-            ),
-            Error::NameTaken { name } => Failure::refused(
-                format!("{user} already has a device named {name}"),
-                format!(
-                    "choose another with --name, or remove it first: {}",
-                    self.command(user, &format!("remove {}", shell_word(name)))
-                ),
-            ),
-            Error::NoSuchDevice { name } => Failure::refused(
-                format!("{user} has no device named {name}"),
-                format!("see which there are: {}", self.command(user, "status")),
-            ),
-            Error::NoSuchEnrollment => Failure::refused(
-                "this enrollment is over: its key waited for 15 minutes, or another one was begun",
-                format!("begin again: {}", self.command(user, "add")),
-            ),
-            Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
-                self.no_access(error, user)
-            }
-            Error::Corrupt { path, .. } if path.file_name().is_some_and(|name| name == "state") => {
-                Failure::refused(
-                    error.to_string(),
-                    format!(
-                        "logins are refused; to make a new one: {}",
-                        self.admin_command(&format!("repair {}", shell_word(user.as_str())))
-                    ),
-                )
-            }
-            Error::NoStore { .. }
-            | Error::KeyLost { .. }
-            | Error::Io { .. }
-            | Error::Untrusted { .. }
-            | Error::Corrupt { .. }
-            | Error::SeedDoesNotOpen
-            | Error::Busy { .. }
-            | Error::ReadOnly { .. }
-            | Error::NoRandomness
-            | Error::NoMemory
-            | Error::BadPolicy { .. }
-            | Error::NotAllowed
-            | Error::PasswordNeeded
-            | Error::CodeNeeded
-            | Error::SeedInUse { .. }
-            | Error::SerialInUse { .. }
-            | Error::NoSuchToken { .. }
-            | Error::NoBypass
-            | Error::BadRequest(_) => self.failure_of_store(error),
-        }
-    }
-
-    /// Whether nobody has ever enrolled here.
-    fn has_no_accounts(&self) -> bool {
-        self.store.accounts().is_ok_and(|accounts| accounts.is_empty())
-    }
-
-    fn no_access(&self, error: &Error, user: &UserName) -> Failure {
-        match (&self.place, self.program) {
-            (Place::System, Program::Enroll) => Failure::refused(
-                self.only_root(),
-                format!("ask an administrator to run: sudo {}", self.command(user, "")),
-            ),
-            (Place::System, Program::Admin) | (Place::Folder(_), _) => self.failure_of_store(error),
-        }
-    }
-
-    fn only_root(&self) -> String {
-        format!("only root can open the store {}", self.store.root().display())
-    }
-
-    /// An error that is about no account.
-    pub(crate) fn failure_of_store(&self, error: &Error) -> Failure {
-        let hint = match error {
-            Error::Io { source, .. } if is_full(source) => {
-                Some("nothing has changed: make room on that file system and try again".to_owned())
-            }
-            Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => match &self.place {
-                Place::System => return Failure::refused(self.only_root(), "run it as root, by sudo"),
-                Place::Folder(_) => Some("--store needs a folder of your own".to_owned()),
+    /// Sends a request the way that is open.
+    fn send(&self, envelope: &Envelope) -> Result<Response, Trouble> {
+        let refused = match self.way.get() {
+            Way::Here => match self.answer(envelope.request.clone()) {
+                Err(error) if self.may_ask_daemon(&error) => Some(error),
+                other => return other.map_err(Trouble::Store),
             },
-            Error::NoStore { path } => {
-                Some(format!("restore {} from a backup: accounts are enrolled under it", path.display()))
-            }
-            Error::KeyLost { .. } => Some(format!(
-                "without it nobody can log in; to enroll everybody anew instead, move {} away",
-                self.store.root().display()
-            )),
-            Error::Corrupt { path, .. } => {
-                Some(format!("restore {} from a backup; logins are refused until then", path.display()))
-            }
-            Error::SeedDoesNotOpen => {
-                Some("restore the key, or the account's folder, from a backup".to_owned())
-            }
-            Error::Busy { path } => {
-                Some(format!("try again; if it stays so, see who holds it: fuser -v {}", path.display()))
-            }
-            Error::ReadOnly { path } => Some(format!(
-                "nothing has changed: make the file system of {} writable and try again",
-                path.display()
-            )),
-            Error::Io { .. }
-            | Error::BadPolicy { .. }
-            | Error::NotEnrolled
-            | Error::Untrusted { .. }
-            | Error::NoRandomness
-            | Error::NoMemory
-            | Error::TooManyDevices
-            | Error::NameTaken { .. }
-            | Error::NoSuchDevice { .. }
-            | Error::NoSuchEnrollment
-            | Error::NotAllowed
-            | Error::PasswordNeeded
-            | Error::CodeNeeded
-            | Error::SeedInUse { .. }
-            | Error::SerialInUse { .. }
-            | Error::NoSuchToken { .. }
-            | Error::NoBypass
-            | Error::BadRequest(_) => None,
+            Way::Daemon | Way::DaemonAlone => None,
         };
-        let sentence = if let Error::NoStore { path } = error {
-            format!("{} is missing", path.display())
-        } else {
-            error.to_string()
+        let time = if envelope.password.is_some() { PASSWORD_TIME } else { REPLY_TIME };
+        let reply = match (mfa_wire::ask(&self.socket, envelope, time), refused) {
+            (Err(error), Some(refused)) if is_nobody_there(&error) => return Err(Trouble::Store(refused)),
+            (reply, Some(_)) => {
+                self.way.set(Way::Daemon);
+                reply
+            }
+            (reply, None) => reply,
         };
-        Failure::Refused { sentence, hint }
+        reply.map_err(Trouble::NoReply)?.map_err(Trouble::Denied)
+    }
+
+    /// Whether the store is closed to this process. Found out by trying, never by user IDs: in a user namespace everybody may be 0.
+    fn may_ask_daemon(&self, error: &Error) -> bool {
+        let is_closed =
+            matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied);
+        is_closed && self.place == Place::System && self.program == Program::Enroll
+    }
+
+    /// Answers from the store that this process opens.
+    pub(crate) fn answer(&self, request: Request) -> mfa_core::Result<Response> {
+        answer(request, &self.caller, &self.store, &self.policy, Timestamp::now())
+    }
+
+    fn trouble(&self, trouble: &Trouble, user: &UserName) -> Failure {
+        match trouble {
+            Trouble::Store(error) => self.failure(error, user),
+            Trouble::Denied(denial) => self.denied(denial, user),
+            Trouble::NoReply(error) => self.no_reply(error, user),
+        }
+    }
+}
+
+fn enrolled(response: Response) -> Result<Proof<Enrolled>, Failure> {
+    if let Response::NotConfirmed(why) = response {
+        return Ok(Err(why));
+    }
+    let Response::Enrolled { name, recovery_codes } = response else { return Err(unexpected()) };
+    Ok(Ok(Enrolled { name, recovery_codes }))
+}
+
+/// Whether there is no daemon for this process to ask.
+fn is_nobody_there(error: &AskError) -> bool {
+    match error {
+        AskError::NotRunning { .. } => true,
+        AskError::Io { source, .. } => source.kind() == ErrorKind::PermissionDenied,
+        AskError::TimedOut | AskError::Closed | AskError::NotUnderstood | AskError::TooLong => false,
     }
 }
 
@@ -350,14 +480,6 @@ pub fn shell_word(text: &str) -> String {
         return text.to_owned();
     }
     format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
-}
-
-fn nothing() -> AccountStatus {
-    AccountStatus::default()
 }
 
 pub(crate) fn unexpected() -> Failure {
@@ -378,10 +500,12 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_names_the_store_and_the_account() {
+    fn a_hint_names_the_store_and_the_account_or_the_socket() {
         let user = "alice".parse().unwrap();
         assert_eq!(Session::new(Program::Enroll, None).command(&user, "add"), "mfa-enroll --user alice add");
         let session = Session::new(Program::Enroll, Some(Path::new("/tmp/my store")));
         assert_eq!(session.command(&user, "add"), "mfa-enroll --store '/tmp/my store' --user alice add");
+        let session = Session::new(Program::Enroll, None).by_socket(Path::new("/tmp/my socket"));
+        assert_eq!(session.command(&user, "add"), "mfa-enroll --socket '/tmp/my socket' add");
     }
 }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use mfa_cli::{Failure, Place, Program, Session};
+use mfa_cli::{AccountNames, Failure, Program, Session};
 use mfa_core::UserName;
 use mfa_core::devices::DeviceName;
+use mfa_core::request::{AccountStatus, DeviceStatus};
 use nix::unistd::{User, gethostname, getuid};
 
 /// An account, the store that it is kept in, and the host.
@@ -17,19 +18,11 @@ pub(crate) struct Account {
     sudo_user: Option<UserName>,
 }
 
-/// Which names of accounts are accepted.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum AccountNames {
-    /// Those that the host knows: anything else is a typing error.
-    KnownToHost,
-    /// All: an image or a test enrolls accounts of another host.
-    Any,
-}
-
 impl Account {
     /// The account of `user`, or else of whoever runs this program.
     pub(crate) fn open(
         store: Option<&Path>,
+        socket: Option<&Path>,
         user: Option<UserName>,
         no_account_check: bool,
     ) -> Result<Self, Failure> {
@@ -40,10 +33,8 @@ impl Account {
             |name| name.to_string_lossy().chars().filter(|character| !character.is_control()).collect(),
         );
         let session = Session::new(Program::Enroll, store);
-        let names = match session.place() {
-            Place::System if !no_account_check => AccountNames::KnownToHost,
-            Place::System | Place::Folder(_) => AccountNames::Any,
-        };
+        let names = session.account_names(no_account_check);
+        let session = if let Some(socket) = socket { session.by_socket(socket) } else { session };
         let sudo_user = sudo_user.and_then(|name| name.parse().ok()).filter(|name| *name != user);
         Ok(Self { session, user, host, names, sudo_user })
     }
@@ -79,20 +70,21 @@ impl Account {
     /// # Errors
     /// The host does not know the account.
     pub(crate) fn check_name(&self) -> Result<(), Failure> {
-        if self.names == AccountNames::Any {
-            return Ok(());
-        }
-        match User::from_name(self.user.as_str()) {
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(Failure::refused(
-                format!("there is no account named {} on this host", self.user),
-                "check the spelling; if a directory adds the account later, use --no-account-check",
-            )),
-            Err(errno) => Err(Failure::refused(
-                format!("can't find out whether there is an account named {}: {errno}", self.user),
-                "try again, or use --no-account-check",
-            )),
-        }
+        self.session.check_account(&self.user, self.names)
+    }
+
+    /// How things stand.
+    pub(crate) fn status(&self) -> Result<AccountStatus, Failure> {
+        self.session.status(&self.user)
+    }
+
+    /// The device of that name, as it stands.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn device(&self, name: &DeviceName) -> Result<DeviceStatus, Failure> {
+        let found = self.status()?.devices.into_iter().find(|device| device.name == *name);
+        found.ok_or_else(|| self.session.no_such_device(name.as_str(), &self.user))
     }
 
     /// Logs a change to this account.

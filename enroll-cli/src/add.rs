@@ -1,17 +1,18 @@
 //! `mfa-enroll add`: a key, a QR code, two consecutive codes, a device.
 
-use mfa_cli::Failure;
+use mfa_cli::{Enrolled, Failure, Output};
 use mfa_core::Timestamp;
 use mfa_core::devices::DeviceName;
 use mfa_core::otp::{MovingFactor, Profile};
 use mfa_core::otpauth;
-use mfa_core::request::PendingEnrollment;
+use mfa_core::request::{PendingEnrollment, RecoveryCodes};
 use serde::Serialize;
 
 use crate::account::Account;
 use crate::cli::{AddOptions, QrChoice};
 use crate::dialogue::Dialogue;
-use crate::proof::{Proof, not_confirmed, prove};
+use crate::evidence::ByProgram;
+use crate::proof::{Maker, Outcome, not_confirmed, prove, read_codes};
 use crate::qr::{PictureFile, Qr};
 use crate::recovery_codes;
 use crate::showing::Showing;
@@ -30,7 +31,8 @@ pub(crate) fn run(account: &Account, dialogue: &Dialogue<'_>, options: &AddOptio
         name: options.name.clone(),
         profile: options.profile(),
         issuer: options.issuer.clone(),
-        recovery_codes: if options.no_recovery_codes { RecoveryCodes::No } else { RecoveryCodes::WithFirst },
+        replaces: options.replace.clone(),
+        recovery_codes: if options.no_recovery_codes { RecoveryCodes::No } else { RecoveryCodes::IfNone },
     };
     by_person(account, dialogue, wanted, &showing)
 }
@@ -40,14 +42,8 @@ pub(crate) struct NewDevice {
     name: Option<DeviceName>,
     profile: Profile,
     issuer: Option<String>,
+    replaces: Option<DeviceName>,
     recovery_codes: RecoveryCodes,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum RecoveryCodes {
-    /// With the first device.
-    WithFirst,
-    No,
 }
 
 impl NewDevice {
@@ -57,8 +53,14 @@ impl NewDevice {
             name: Some(name),
             profile: Profile::PLAIN,
             issuer: None,
-            recovery_codes: RecoveryCodes::WithFirst,
+            replaces: None,
+            recovery_codes: RecoveryCodes::IfNone,
         }
+    }
+
+    /// The same, in the place of another one.
+    pub(crate) fn in_place_of(self, old: DeviceName) -> Self {
+        Self { replaces: Some(old), ..self }
     }
 }
 
@@ -70,30 +72,65 @@ pub(crate) fn by_person(
     showing: &Showing,
 ) -> Result<(), Failure> {
     let output = dialogue.output;
+    let (session, user) = (&account.session, &account.user);
     let issuer = wanted.issuer.as_deref().unwrap_or_else(|| account.issuer());
-    let (name, picture_file) = loop {
+    let replaces = wanted.replaces.as_ref();
+    // Codes that nobody sees are made for nobody.
+    let recovery_codes = if showing.shows_secrets() { wanted.recovery_codes } else { RecoveryCodes::No };
+    let (enrolled, picture_file) = loop {
         let picture_file = showing.picture_file()?;
-        let pending = account.session.begin(&account.user, wanted.name.clone(), wanted.profile)?;
-        showing.show(account, output, &pending, issuer, picture_file.as_ref())?;
-        match prove(account, dialogue, &pending)
-            .map_err(|failure| failure.when_ended("no device was added", key_is_kept(&pending)))?
-        {
-            Proof::Bound(name) => break (name, picture_file),
-            Proof::Instead(profile) => wanted.profile = profile,
+        let pending =
+            session
+                .begin(user, wanted.name.clone(), wanted.profile, replaces.cloned(), dialogue)
+                .map_err(|failure| failure.when_ended(unchanged(replaces), "begin again when you like"))?;
+        showing.show(account, output, &pending, replaces, issuer, picture_file.as_ref())?;
+        let outcome = prove(dialogue, pending.profile, Maker::NewApp, |codes| {
+            session.confirm(user, pending.id, codes, replaces.cloned(), recovery_codes)
+        });
+        match outcome.map_err(|failure| failure.when_ended(unchanged(replaces), key_is_kept(&pending)))? {
+            Outcome::Proven(enrolled) => break (enrolled, picture_file),
+            Outcome::Instead(profile) => wanted.profile = profile,
         }
     };
     if let Some(file) = picture_file {
         file.keep();
     }
-    output
-        .line(&format!("\nDone: {} has the device {name}. Both codes are used up now.", account.on_host()))?;
+    log(account, &enrolled, replaces);
+    tell(account, output, &enrolled)?;
+    if let Some(old) = replaces {
+        output.paragraph(&format!("The old {old} has ended: its codes are refused from now on."))?;
+    }
     if let Some(path) = showing.picture_path() {
         output.paragraph(&format!("{} still holds the key: remove it.", path.display()))?;
     }
-    if wanted.recovery_codes == RecoveryCodes::No || !showing.shows_secrets() {
-        return Ok(());
+    recovery_codes::show_new(account, output, &enrolled.recovery_codes)
+}
+
+/// Tells a person that a device is bound.
+pub(crate) fn tell(account: &Account, output: &Output, enrolled: &Enrolled) -> Result<(), Failure> {
+    output.line(&format!(
+        "\nDone: {} has the device {}. Both codes are used up now.",
+        account.on_host(),
+        enrolled.name
+    ))
+}
+
+fn log(account: &Account, enrolled: &Enrolled, replaces: Option<&DeviceName>) {
+    account.log_change("enrolled", Some(&enrolled.name));
+    if let Some(old) = replaces {
+        account.log_change("replaced", Some(old));
     }
-    recovery_codes::with_first_device(account, output)
+    if !enrolled.recovery_codes.is_empty() {
+        account.log_change("recovery-codes", None);
+    }
+}
+
+/// What an early end means.
+const fn unchanged(replaces: Option<&DeviceName>) -> &'static str {
+    match replaces {
+        None => "no device was added",
+        Some(_) => "no device was added, and the old one works as before",
+    }
 }
 
 /// Adds a device with a program: two lines of JSON out, two codes in.
@@ -109,45 +146,40 @@ fn by_program(account: &Account, dialogue: &Dialogue<'_>, options: &AddOptions) 
             ));
         }
     };
-    let pending = account.session.begin(&account.user, options.name.clone(), options.profile())?;
+    let (session, user, replaces) = (&account.session, &account.user, options.replace.as_ref());
+    let witness = ByProgram(dialogue);
+    let pending =
+        session.begin(user, options.name.clone(), options.profile(), replaces.cloned(), &witness)?;
     let profile = pending.profile;
     let issuer = options.issuer.as_deref().unwrap_or_else(|| account.issuer());
-    let uri = otpauth::uri(issuer, &account.user, profile, &pending.seed);
+    let uri = otpauth::uri(issuer, user, profile, &pending.seed);
     if let Some(file) = &picture_file {
         file.draw(&Qr::of(&uri)?)?;
     }
-    let period = match profile.moving_factor {
-        MovingFactor::Time(period) => Some(period.seconds()),
-        MovingFactor::Counter(_) => None,
+    let (period, counter) = match profile.moving_factor {
+        MovingFactor::Time(period) => (Some(period.seconds()), None),
+        MovingFactor::Counter(_) => (None, Some(0)),
     };
     output.json(&Offer {
-        user: account.user.as_str(),
+        user: user.as_str(),
         device: pending.name.as_str(),
         secret: &pending.seed.to_base32(),
         uri: &uri,
         algorithm: profile.algorithm.name(),
         digits: profile.digits.count(),
         period,
+        counter,
     })?;
-    let read = || dialogue.read_code(profile.digits);
-    let codes = read().and_then(|first| Ok((first, read()?)));
-    let (first, second) =
-        codes.map_err(|failure| failure.when_ended("no device was added", key_is_kept(&pending)))?;
-    match account.session.confirm(&account.user, pending.id, first, second)? {
-        Ok(name) => {
-            account.log_change("enrolled", Some(&name));
-            if let Some(file) = picture_file {
-                file.keep();
-            }
-            output.json(&Enrolled {
-                result: "enrolled",
-                user: account.user.as_str(),
-                device: name.as_str(),
-                recovery_codes: [],
-            })
-        }
-        Err(why) => Err(not_confirmed(why, profile)),
+    let codes = read_codes(dialogue, profile)
+        .map_err(|failure| failure.when_ended(unchanged(replaces), key_is_kept(&pending)))?;
+    let enrolled = session
+        .confirm(user, pending.id, codes, replaces.cloned(), RecoveryCodes::No)?
+        .map_err(|why| not_confirmed(why, profile, Maker::NewApp))?;
+    log(account, &enrolled, replaces);
+    if let Some(file) = picture_file {
+        file.keep();
     }
+    report(account, output, &enrolled)
 }
 
 /// The first line of JSON.
@@ -160,11 +192,24 @@ struct Offer<'a> {
     algorithm: &'static str,
     digits: u8,
     period: Option<u64>,
+    /// Where the device's counter begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counter: Option<u64>,
+}
+
+/// Tells a program that a device is bound.
+pub(crate) fn report(account: &Account, output: &Output, enrolled: &Enrolled) -> Result<(), Failure> {
+    output.json(&Report {
+        result: "enrolled",
+        user: account.user.as_str(),
+        device: enrolled.name.as_str(),
+        recovery_codes: [],
+    })
 }
 
 /// The second line of JSON.
 #[derive(Serialize)]
-struct Enrolled<'a> {
+struct Report<'a> {
     result: &'static str,
     user: &'a str,
     device: &'a str,

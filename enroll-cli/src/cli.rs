@@ -7,16 +7,16 @@ use clap::{Args, Parser, Subcommand};
 use mfa_cli::Format;
 use mfa_core::UserName;
 use mfa_core::devices::{DeviceName, Serial};
-use mfa_core::otp::{Algorithm, Digits, MovingFactor, Period, Profile};
+use mfa_core::otp::{Algorithm, Digits, LookAhead, MovingFactor, Period, Profile};
 
-/// Set up the second factor of a login: an app that shows one-time codes, and recovery codes for the day it is lost.
+/// See to the second factor of your login: authenticator apps and hardware tokens, and recovery codes for the day they are lost.
 ///
 /// Without a command it shows how things stand and asks what to do.
 #[derive(Debug, Parser)]
 #[command(name = "mfa-enroll", version, arg_required_else_help = false)]
 #[command(after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage. See mfa-enroll(1).")]
 pub(crate) struct Cli {
-    /// Whose account [default: your own]
+    /// Whose account [default: your own]; that of another needs root
     #[arg(long, value_name = "NAME", global = true, display_order = 90)]
     pub(crate) user: Option<UserName>,
 
@@ -24,8 +24,12 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DIR", global = true, display_order = 91)]
     pub(crate) store: Option<PathBuf>,
 
+    /// Ask mfad at this socket, and open no store
+    #[arg(long, value_name = "PATH", global = true, display_order = 92, conflicts_with = "store")]
+    pub(crate) socket: Option<PathBuf>,
+
     /// Accept an account name that this host does not know
-    #[arg(long, global = true, display_order = 92)]
+    #[arg(long, global = true, display_order = 93)]
     pub(crate) no_account_check: bool,
 
     #[command(subcommand)]
@@ -37,52 +41,45 @@ impl Cli {
     pub(crate) const fn format(&self) -> Format {
         Format::of_flag(match &self.verb {
             Some(Verb::Add(options)) => options.json,
-            Some(Verb::Status(options)) => options.json,
+            Some(Verb::Activate(options)) => options.json,
+            Some(Verb::Status(options) | Verb::History(options)) => options.json,
+            Some(Verb::Test(options)) => options.json,
+            Some(Verb::Resync(options)) => options.json,
             Some(Verb::RecoveryCodes(options)) => options.json,
-            Some(Verb::History(options)) => options.json,
-            Some(
-                Verb::Remove(_)
-                | Verb::Rename(_)
-                | Verb::Suspend(_)
-                | Verb::Resume(_)
-                | Verb::Resync(_)
-                | Verb::Activate(_)
-                | Verb::Test,
-            )
-            | None => false,
+            Some(Verb::Rename(_) | Verb::Suspend(_) | Verb::Resume(_) | Verb::Remove(_)) | None => false,
         })
     }
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Add a device: shows a QR code, asks for two consecutive codes
+    /// Add an authenticator app: shows a QR code, asks for two consecutive codes
     Add(AddOptions),
+    /// Activate a hardware token that an administrator has assigned, by two consecutive codes
+    Activate(ActivateOptions),
     /// Show the devices and how they stand
-    Status(StatusOptions),
-    /// Remove a device
-    Remove(RemoveOptions),
+    Status(ReportOptions),
+    /// Try a code without logging in; it is used up by that
+    Test(TestOptions),
+    /// Follow a device whose clock or counter has run away, by two consecutive codes
+    Resync(ResyncOptions),
     /// Call a device something else
     Rename(RenameOptions),
     /// Put a device aside: its codes are refused until it is resumed
     Suspend(SuspendOptions),
-    /// Take a suspended device up again
-    Resume(DeviceOption),
-    /// Follow a device whose clock or counter has run away, by two of its codes
-    Resync(DeviceOption),
-    /// Bind a hardware token that an administrator has assigned, by two of its codes
-    Activate(ActivateOptions),
-    /// Try a code without logging in; it is used up by that
-    Test,
-    /// Show which devices there were, and what became of them
-    History(HistoryOptions),
+    /// Let a device count again that was suspended
+    Resume(ResumeOptions),
+    /// Remove a device
+    Remove(RemoveOptions),
     /// Make ten new recovery codes; the old ones end
     RecoveryCodes(RecoveryCodesOptions),
+    /// Show every device there ever was, and what became of it
+    History(ReportOptions),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct AddOptions {
-    /// What to call the device [default: phone, then phone 2, ..]
+    /// What to call the device [default: phone, then phone 2, ..; or as the one that it replaces]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<DeviceName>,
 
@@ -98,6 +95,18 @@ pub(crate) struct AddOptions {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = period)]
     pub(crate) period: Period,
 
+    /// Codes that a press of a button moves on (HOTP), and not the time
+    #[arg(long, conflicts_with = "period")]
+    pub(crate) counter: bool,
+
+    /// How many presses a login may be behind, 1 to 20 [default: 5]
+    #[arg(long, value_name = "COUNT", requires = "counter", value_parser = look_ahead)]
+    pub(crate) look_ahead: Option<LookAhead>,
+
+    /// Put it in the place of this device, which works until the new one is proven
+    #[arg(long, value_name = "NAME")]
+    pub(crate) replace: Option<DeviceName>,
+
     /// What the app calls this host [default: the host name]
     #[arg(long, value_name = "TEXT", value_parser = issuer)]
     pub(crate) issuer: Option<String>,
@@ -106,7 +115,7 @@ pub(crate) struct AddOptions {
     #[arg(long, value_name = "HOW")]
     pub(crate) qr: Option<QrChoice>,
 
-    /// Make no recovery codes with the first device
+    /// Make no recovery codes, though there are none
     #[arg(long)]
     pub(crate) no_recovery_codes: bool,
 
@@ -117,20 +126,88 @@ pub(crate) struct AddOptions {
 
 impl AddOptions {
     /// How the device shall make codes.
-    pub(crate) const fn profile(&self) -> Profile {
-        Profile {
-            moving_factor: MovingFactor::Time(self.period),
-            algorithm: self.algorithm,
-            digits: self.digits,
-        }
+    pub(crate) fn profile(&self) -> Profile {
+        let moving_factor = if self.counter {
+            MovingFactor::Counter(self.look_ahead.unwrap_or(LookAhead::DEFAULT))
+        } else {
+            MovingFactor::Time(self.period)
+        };
+        Profile { moving_factor, algorithm: self.algorithm, digits: self.digits }
     }
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct StatusOptions {
-    /// For programs: print one line of JSON
+pub(crate) struct ActivateOptions {
+    /// The serial number on the token
+    #[arg(value_name = "SERIAL")]
+    pub(crate) serial: Serial,
+
+    /// What to call it [default: as the administrator called it]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<DeviceName>,
+
+    /// Make no recovery codes, though there are none
+    #[arg(long)]
+    pub(crate) no_recovery_codes: bool,
+
+    /// For programs: read two codes, a line each, print the result as a line of JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What only shows something.
+#[derive(Debug, Args)]
+pub(crate) struct ReportOptions {
+    /// For programs: print JSON, a line for each thing
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestOptions {
+    /// For programs: read a code, print the result as a line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResyncOptions {
+    /// The device's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: DeviceName,
+
+    /// For programs: read two codes, a line each, print the result as a line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RenameOptions {
+    /// The device's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: DeviceName,
+
+    /// Its new name
+    #[arg(value_name = "NEW")]
+    pub(crate) to: DeviceName,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SuspendOptions {
+    /// The device's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: DeviceName,
+
+    /// Do not ask, though it is the last device that counts
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeOptions {
+    /// The device's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: DeviceName,
 }
 
 #[derive(Debug, Args)]
@@ -142,53 +219,6 @@ pub(crate) struct RemoveOptions {
     /// Do not ask
     #[arg(long)]
     pub(crate) yes: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DeviceOption {
-    /// The device's name
-    #[arg(value_name = "NAME")]
-    pub(crate) name: DeviceName,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RenameOptions {
-    /// The device's name
-    #[arg(value_name = "NAME")]
-    pub(crate) name: DeviceName,
-
-    /// Its new name
-    #[arg(value_name = "NEW-NAME")]
-    pub(crate) to: DeviceName,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SuspendOptions {
-    /// The device's name
-    #[arg(value_name = "NAME")]
-    pub(crate) name: DeviceName,
-
-    /// Do not ask, even if no other device lets the person in
-    #[arg(long)]
-    pub(crate) yes: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ActivateOptions {
-    /// The number on the token
-    #[arg(value_name = "SERIAL")]
-    pub(crate) serial: Serial,
-
-    /// What to call it [default: as the administrator did]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<DeviceName>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct HistoryOptions {
-    /// For programs: print a line of JSON for each change
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -252,6 +282,10 @@ fn digits(text: &str) -> Result<Digits, String> {
 
 fn period(text: &str) -> Result<Period, String> {
     Period::try_from(text.parse().unwrap_or(0)).map_err(|error| error.to_string())
+}
+
+fn look_ahead(text: &str) -> Result<LookAhead, String> {
+    LookAhead::try_from(text.parse().unwrap_or(0)).map_err(|error| error.to_string())
 }
 
 fn issuer(text: &str) -> Result<String, &'static str> {

@@ -1,7 +1,7 @@
 //! Asking: on a terminal, and through a pipe.
 //!
-//! The terminal stays in its usual mode, so there is nothing to restore, whatever happens. Input is read byte by byte into memory
-//! that wipes itself.
+//! The terminal stays in its usual mode, so there is nothing to restore, whatever happens; but for a password, which is not shown. Input is
+//! read byte by byte into memory that wipes itself.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _};
@@ -14,6 +14,8 @@ use mfa_core::answer::Answer;
 use mfa_core::otp::{Code, Digits, MovingFactor, Profile};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 /// What was typed, without the end of the line.
@@ -81,6 +83,39 @@ impl<'a> Dialogue<'a> {
         self.ask_below(prompt, || None)
     }
 
+    /// Asks for what must not be seen, and reads one line. None at the end of the input.
+    pub(crate) fn ask_hidden(&self, prompt: &str) -> Result<Option<Line>, Failure> {
+        // Before the prompt: whoever has seen it types unseen.
+        let hidden = if self.input_is_terminal { Some(Hidden::begin(&self.input)?) } else { None };
+        self.output.part(prompt)?;
+        let line = self.read_line(|_| Ok(()));
+        drop(hidden);
+        let newline = self.output.part("\n");
+        let line = line?;
+        newline.map(|()| line)
+    }
+
+    /// Asks for a code of any device, or a recovery code; again if what is typed can be neither.
+    pub(crate) fn ask_answer(&self, prompt: &str) -> Result<Answer, Failure> {
+        for _ in 0..MALFORMED_ANSWERS {
+            match Answer::parse(&self.ask(prompt)?.ok_or_else(end_of_input)?) {
+                Some(answer) => return Ok(answer),
+                None => self.output.line(&format!("{}.", capitalised(NO_ANSWER)))?,
+            }
+        }
+        Err(no_answer())
+    }
+
+    /// Reads a code of any device, or a recovery code, from a program: one line, no question, no second chance.
+    pub(crate) fn read_answer(&self) -> Result<Answer, Failure> {
+        Answer::parse(&self.read()?.ok_or_else(end_of_input)?).ok_or_else(no_answer)
+    }
+
+    /// Reads a line from a program.
+    pub(crate) fn read(&self) -> Result<Option<Line>, Failure> {
+        self.read_line(|_| Ok(()))
+    }
+
     /// Asks until the answer is yes or no.
     pub(crate) fn confirm(&self, question: &str, enter: EnterMeans) -> Result<bool, Failure> {
         let choices = match enter {
@@ -109,7 +144,7 @@ impl<'a> Dialogue<'a> {
             match Answer::parse(&line) {
                 Some(Answer::Code(code)) => return Ok(code),
                 Some(Answer::Recovery(_)) => {
-                    self.output.line("That is a recovery code. Type the digits that the app shows.")?;
+                    self.output.line("That is a recovery code. Type the digits that the device shows.")?;
                 }
                 Some(Answer::Tails(_)) | None => {
                     self.output.line(&format!("{}.", not_a_code(profile.digits)))?
@@ -121,7 +156,7 @@ impl<'a> Dialogue<'a> {
 
     /// Reads a code from a program: one line, no question, no second chance.
     pub(crate) fn read_code(&self, digits: Digits) -> Result<Code, Failure> {
-        match Answer::parse(&self.read_line(|_| Ok(()))?.ok_or_else(end_of_input)?) {
+        match Answer::parse(&self.read()?.ok_or_else(end_of_input)?) {
             Some(Answer::Code(code)) => Ok(code),
             Some(Answer::Recovery(_) | Answer::Tails(_)) | None => Err(no_codes(digits)),
         }
@@ -230,14 +265,62 @@ fn countdown(which: Which, profile: Profile) -> Option<String> {
 }
 
 fn not_a_code(digits: Digits) -> String {
-    format!("That is not a code: type the {} digits that the app shows", digits.count())
+    format!("That is not a code: type the {} digits that the device shows", digits.count())
 }
 
 fn no_codes(digits: Digits) -> Failure {
     Failure::NotConfirmed {
         reason: "not-a-code",
         sentence: "what was typed is not a code".to_owned(),
-        hint: format!("type the {} digits that the app shows", digits.count()),
+        hint: format!("type the {} digits that the device shows", digits.count()),
+    }
+}
+
+const NO_ANSWER: &str =
+    "that is neither a code, of 6 to 8 digits, nor a recovery code, of 16 letters and digits";
+
+fn no_answer() -> Failure {
+    Failure::NotConfirmed {
+        reason: "not-a-code",
+        sentence: NO_ANSWER.to_owned(),
+        hint: "type the digits that a device shows, or one of the recovery codes".to_owned(),
+    }
+}
+
+/// A sentence that begins one: `that ..` becomes `That ..`.
+pub(crate) fn capitalised(sentence: &str) -> String {
+    let mut rest = sentence.chars();
+    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
+}
+
+/// A terminal that does not show what is typed, until this is dropped.
+///
+/// Ctrl-Z is held back meanwhile: whoever stopped us would get a terminal that shows nothing.
+struct Hidden<'a> {
+    terminal: &'a File,
+    mode: Termios,
+    signals: SigSet,
+}
+
+impl<'a> Hidden<'a> {
+    fn begin(terminal: &'a File) -> Result<Self, Failure> {
+        let stop: SigSet = [Signal::SIGTSTP].into_iter().collect();
+        let failed = |errno: Errno| failed(&errno.into());
+        let mode = tcgetattr(terminal).map_err(failed)?;
+        let signals = stop.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(failed)?;
+        let mut quiet = mode.clone();
+        quiet.local_flags.remove(LocalFlags::ECHO | LocalFlags::ECHONL);
+        let hidden = Self { terminal, mode, signals };
+        tcsetattr(terminal, SetArg::TCSANOW, &quiet).map_err(failed)?;
+        Ok(hidden)
+    }
+}
+
+impl Drop for Hidden<'_> {
+    fn drop(&mut self) {
+        // A terminal that is gone needs nothing any more.
+        let _ = tcsetattr(self.terminal, SetArg::TCSANOW, &self.mode);
+        let _ = self.signals.thread_set_mask();
     }
 }
 

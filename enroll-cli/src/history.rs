@@ -1,21 +1,24 @@
-//! `mfa-enroll history`: which devices there were, and what became of them.
+//! `mfa-enroll history`: every device there ever was, and what became of it.
 
-use mfa_cli::{ChangeReport, Failure, Output};
+use mfa_cli::{ChangeReport, Failure, Output, history_lines};
 
 use crate::account::Account;
-use crate::cli::HistoryOptions;
 
-/// Shows it, oldest first: a line of text or of JSON for each change.
-pub(crate) fn run(account: &Account, output: &Output, options: &HistoryOptions) -> Result<(), Failure> {
+/// Shows what happened, oldest first; to programs as a line of JSON each.
+pub(crate) fn run(account: &Account, output: &Output, json: bool) -> Result<(), Failure> {
     let changes = account.session.history(&account.user)?;
-    if options.json {
+    if changes.is_empty() {
+        account.check_name()?;
+    }
+    if json {
         return changes.iter().try_for_each(|change| output.json(&ChangeReport::new(change)));
     }
-    if changes.is_empty() {
-        return output.line(&format!("{} never had a device.", account.on_host()));
+    let Some(first) = changes.first() else {
+        return output.line(&format!("Nothing has happened to the devices of {}.", account.on_host()));
+    };
+    output.line(&format!("What happened to the devices of {}\n", account.on_host()))?;
+    if first.number > 1 {
+        output.line("  (older entries are kept, but too many to be shown here)")?;
     }
-    changes.iter().try_for_each(|change| {
-        let name = if change.name.is_empty() { String::new() } else { format!(" {}", change.name) };
-        output.line(&format!("{}  {}{name}, by {}", change.moment(), change.what.word(), change.by))
-    })
+    history_lines(&changes, output.columns()).iter().try_for_each(|line| output.line(line))
 }

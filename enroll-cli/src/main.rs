@@ -3,21 +3,25 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod activate;
 mod add;
-mod changes;
 mod cli;
 mod dialogue;
+mod evidence;
 mod guided;
 mod history;
+mod last_device;
 mod layout;
 mod proof;
 mod qr;
 mod recovery_codes;
 mod remove;
+mod rename;
 mod resync;
 mod showing;
 mod status;
-mod trial;
+mod suspend;
+mod test;
 
 use std::process::ExitCode;
 
@@ -37,20 +41,21 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
-    let account = Account::open(cli.store.as_deref(), cli.user, cli.no_account_check)?;
+    let (store, socket) = (cli.store.as_deref(), cli.socket.as_deref());
+    let account = Account::open(store, socket, cli.user, cli.no_account_check)?;
     let dialogue = || Dialogue::open(output);
     match cli.verb {
         None => guided::run(&account, &dialogue()?),
         Some(Verb::Add(options)) => add::run(&account, &dialogue()?, &options),
-        Some(Verb::Status(options)) => status::run(&account, output, &options),
+        Some(Verb::Activate(options)) => activate::run(&account, &dialogue()?, &options),
+        Some(Verb::Status(options)) => status::run(&account, output, options.json),
+        Some(Verb::Test(options)) => test::run(&account, &dialogue()?, &options),
+        Some(Verb::Resync(options)) => resync::run(&account, &dialogue()?, &options),
+        Some(Verb::Rename(options)) => rename::run(&account, &dialogue()?, &options.name, &options.to),
+        Some(Verb::Suspend(options)) => suspend::run(&account, &dialogue()?, &options),
+        Some(Verb::Resume(options)) => suspend::resume(&account, &dialogue()?, &options.name),
         Some(Verb::Remove(options)) => remove::run(&account, &dialogue()?, &options),
-        Some(Verb::Rename(options)) => changes::rename(&account, output, &options),
-        Some(Verb::Suspend(options)) => changes::suspend(&account, &dialogue()?, &options),
-        Some(Verb::Resume(options)) => changes::resume(&account, output, &options),
-        Some(Verb::Resync(options)) => resync::resync(&account, &dialogue()?, &options),
-        Some(Verb::Activate(options)) => resync::activate(&account, &dialogue()?, &options),
-        Some(Verb::Test) => trial::run(&account, &dialogue()?),
-        Some(Verb::History(options)) => history::run(&account, output, &options),
         Some(Verb::RecoveryCodes(options)) => recovery_codes::run(&account, &dialogue()?, &options),
+        Some(Verb::History(options)) => history::run(&account, output, options.json),
     }
 }

@@ -1,6 +1,6 @@
 //! `mfa-enroll recovery-codes`: ten codes for the day the device is lost.
 
-use mfa_cli::{Failure, Output, counted};
+use mfa_cli::{Failure, Output, Witness, counted};
 use mfa_core::recovery::RecoveryCode;
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use crate::account::Account;
 use crate::cli::RecoveryCodesOptions;
 use crate::dialogue::{Dialogue, EnterMeans};
+use crate::evidence::ByProgram;
 
 /// Makes new codes as the command line says.
 pub(crate) fn run(
@@ -23,7 +24,7 @@ pub(crate) fn run(
             ));
         }
         let is_with_a_person = dialogue.is_with_a_person() && !options.json;
-        let left = account.session.status(&account.user)?.recovery_codes_left;
+        let left = account.status()?.recovery_codes_left;
         if left.is_some() && !is_with_a_person {
             return Err(Failure::usage(
                 "the old recovery codes would end, and there is nobody to ask",
@@ -35,39 +36,23 @@ pub(crate) fn run(
         }
     }
     if options.json {
-        return make_for_program(account, dialogue.output);
+        return make_for_program(account, dialogue);
     }
-    make_and_show(account, dialogue.output)
+    make_and_show(account, dialogue)
 }
 
 /// Makes new codes if whoever answers agrees that the old ones end.
 pub(crate) fn ask_and_make(account: &Account, dialogue: &Dialogue<'_>) -> Result<(), Failure> {
-    let left = account.session.status(&account.user)?.recovery_codes_left;
+    let left = account.status()?.recovery_codes_left;
     if !is_agreed(dialogue, left)? {
         return dialogue.output.line("The old codes stay.");
     }
-    make_and_show(account, dialogue.output)
+    make_and_show(account, dialogue)
 }
 
-/// Makes codes for an account that has got its first device and has none yet.
-pub(crate) fn with_first_device(account: &Account, output: &Output) -> Result<(), Failure> {
-    let made = account.session.status(&account.user).and_then(|status| {
-        if status.devices.len() == 1 && status.recovery_codes_left.is_none() {
-            make_and_show(account, output)
-        } else {
-            Ok(())
-        }
-    });
-    match made {
-        Err(Failure::Output(error)) => Err(Failure::Output(error)),
-        // The device, which was asked for, is there.
-        Err(failure) => {
-            output.warn("no recovery codes were made");
-            output.complain(&failure);
-            Ok(())
-        }
-        Ok(()) => Ok(()),
-    }
+/// Shows codes that were made with a device, if there are any.
+pub(crate) fn show_new(account: &Account, output: &Output, codes: &[RecoveryCode]) -> Result<(), Failure> {
+    if codes.is_empty() { Ok(()) } else { show(account, output, codes) }
 }
 
 fn is_agreed(dialogue: &Dialogue<'_>, left: Option<u8>) -> Result<bool, Failure> {
@@ -78,20 +63,25 @@ fn is_agreed(dialogue: &Dialogue<'_>, left: Option<u8>) -> Result<bool, Failure>
         .map_err(|failure| failure.when_ended("the old codes stay", "begin again when you are sure"))
 }
 
-fn make_and_show(account: &Account, output: &Output) -> Result<(), Failure> {
-    let codes = make(account)?;
+fn make_and_show(account: &Account, dialogue: &Dialogue<'_>) -> Result<(), Failure> {
+    show(account, dialogue.output, &make(account, dialogue)?)
+}
+
+fn show(account: &Account, output: &Output, codes: &[RecoveryCode]) -> Result<(), Failure> {
     output.line(&format!(
         "\nRecovery codes of {}. Each works once, in place of a code:\n",
         account.on_host()
     ))?;
-    output.part(&in_two_columns(&codes))?;
+    output.part(&in_two_columns(codes))?;
     output.line("\nWrite them down or print them, and keep them apart from the device.")?;
     output.line("They are not shown again.")
 }
 
-fn make_for_program(account: &Account, output: &Output) -> Result<(), Failure> {
-    let codes: Vec<Zeroizing<String>> = make(account)?.iter().map(RecoveryCode::expose_grouped).collect();
-    output.json(&Made { result: "made", recovery_codes: codes.iter().map(|code| code.as_str()).collect() })
+fn make_for_program(account: &Account, dialogue: &Dialogue<'_>) -> Result<(), Failure> {
+    let codes = make(account, &ByProgram(dialogue))?;
+    let codes: Vec<Zeroizing<String>> = codes.iter().map(RecoveryCode::expose_grouped).collect();
+    let recovery_codes = codes.iter().map(|code| code.as_str()).collect();
+    dialogue.output.json(&Made { result: "made", recovery_codes })
 }
 
 #[derive(Serialize)]
@@ -100,8 +90,11 @@ struct Made<'a> {
     recovery_codes: Vec<&'a str>,
 }
 
-fn make(account: &Account) -> Result<Vec<RecoveryCode>, Failure> {
-    let codes = account.session.new_recovery_codes(&account.user)?;
+fn make(account: &Account, witness: &dyn Witness) -> Result<Vec<RecoveryCode>, Failure> {
+    let codes = account
+        .session
+        .new_recovery_codes(&account.user, witness)
+        .map_err(|failure| failure.when_ended("the old codes stay", "begin again when you like"))?;
     account.log_change("recovery-codes", None);
     Ok(codes)
 }

@@ -6,6 +6,7 @@ use mfa_core::devices::DeviceName;
 use crate::account::Account;
 use crate::cli::RemoveOptions;
 use crate::dialogue::{Dialogue, EnterMeans};
+use crate::last_device::{self, Loss};
 
 /// Removes a device as the command line says.
 pub(crate) fn run(
@@ -33,14 +34,10 @@ pub(crate) fn ask_and_remove(
     name: &DeviceName,
 ) -> Result<(), Failure> {
     let output = dialogue.output;
-    let devices = account.session.status(&account.user)?.devices;
-    if devices.iter().any(|device| device.name == *name) {
-        if devices.len() == 1 {
-            output.paragraph(&format!(
-                "{name} is the last device. Without it, and the recovery codes that go with it, {} can't log in \
-                 where a code is asked for.",
-                account.user
-            ))?;
+    let status = account.status()?;
+    if status.devices.iter().any(|device| device.name == *name) {
+        if let Some(warning) = last_device::warning(account, &status, name, Loss::ForGood) {
+            output.paragraph(&warning)?;
         }
         let question = format!("Remove {name} of {}?", account.on_host());
         let agreed = dialogue
@@ -54,10 +51,13 @@ pub(crate) fn ask_and_remove(
 }
 
 fn remove(account: &Account, dialogue: &Dialogue<'_>, name: &DeviceName) -> Result<(), Failure> {
-    account.session.remove(&account.user, name.clone())?;
+    account
+        .session
+        .remove(&account.user, name.clone(), dialogue)
+        .map_err(|failure| failure.when_ended("nothing was removed", "begin again when you are sure"))?;
     account.log_change("removed", Some(name));
     dialogue.output.line(&format!("{name} is removed: its codes are refused from now on."))?;
-    if account.session.status(&account.user)?.devices.is_empty() {
+    if account.status()?.devices.is_empty() {
         dialogue.output.line(&format!("{} has no device now.", account.on_host()))?;
     }
     Ok(())

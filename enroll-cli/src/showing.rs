@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use mfa_cli::{Charset, Failure, Output, profile_text, wrapped};
-use mfa_core::otp::Profile;
+use mfa_core::devices::DeviceName;
+use mfa_core::otp::{MovingFactor, Profile};
 use mfa_core::otpauth;
 use mfa_core::request::PendingEnrollment;
 use zeroize::Zeroizing;
@@ -99,12 +100,14 @@ impl Showing {
         account: &Account,
         output: &Output,
         pending: &PendingEnrollment,
+        replaces: Option<&DeviceName>,
         issuer: &str,
         picture_file: Option<&PictureFile>,
     ) -> Result<(), Failure> {
         let uri = otpauth::uri(issuer, &account.user, pending.profile, &pending.seed);
         let qr = Qr::of(&uri)?;
-        let instructions = |how: &str, columns| instructions(account, pending, how, self.key, columns);
+        let title = title(account, &pending.name, replaces);
+        let instructions = |how: &str, columns| instructions(&title, pending, how, self.key, columns);
         let drawing = match &self.qr {
             ShownQr::Drawn(charset) => drawn(&qr, *charset, output),
             ShownQr::IfItFits(charset) => {
@@ -152,9 +155,19 @@ fn drawn(qr: &Qr, charset: Charset, output: &Output) -> Drawing {
     }
 }
 
+/// `A new device for alice on server42: phone`
+fn title(account: &Account, name: &DeviceName, replaces: Option<&DeviceName>) -> String {
+    let new = format!("A new device for {}: {name}", account.on_host());
+    match replaces {
+        None => new,
+        Some(old) if old == name => format!("{new}. The old one works until this one is proven."),
+        Some(old) => format!("{new}, in place of {old}, which works until this one is proven."),
+    }
+}
+
 /// What to do, in lines of at most `columns` columns.
 fn instructions(
-    account: &Account,
+    title: &str,
     pending: &PendingEnrollment,
     how: &str,
     key: KeyText,
@@ -165,7 +178,7 @@ fn instructions(
         lines.extend(wrapped(text, columns).into_iter().map(Zeroizing::new));
         lines.push(Zeroizing::default());
     };
-    paragraph(&format!("A new device for {}: {}", account.on_host(), pending.name));
+    paragraph(title);
     if pending.profile != Profile::PLAIN {
         paragraph(&format!(
             "It makes codes by {}. Some apps take no notice of that; the codes will tell.",
@@ -183,7 +196,10 @@ fn instructions(
         }
         lines.push(Zeroizing::default());
     }
-    let next = "2. Type the code that the app shows, and then the code that follows it.";
+    let next = match pending.profile.moving_factor {
+        MovingFactor::Time(_) => "2. Type the code that the app shows, and then the code that follows it.",
+        MovingFactor::Counter(_) => "2. Let the app make a code and type it, and then the next one.",
+    };
     lines.extend(wrapped(next, columns).into_iter().map(Zeroizing::new));
     lines.push(Zeroizing::default());
     lines

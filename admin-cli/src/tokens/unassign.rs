@@ -1,6 +1,6 @@
 //! `mfa-admin tokens unassign` and `tokens remove`: a token comes back, and one is forgotten.
 
-use mfa_cli::{Failure, Output, Session};
+use mfa_cli::{Failure, Nobody, Output, Session};
 use mfa_core::Timestamp;
 use mfa_core::devices::{Serial, Status};
 
@@ -37,7 +37,7 @@ pub(crate) fn run(session: &Session, output: &Output, serial: &Serial) -> Result
         }
         save(stock)?;
         if let Some(device) = device {
-            session.remove(&user, device.name.clone())?;
+            session.remove(&user, device.name.clone(), &Nobody)?;
         }
         if let Some(token) = stock.token_mut(serial) {
             token.assigned_to = None;

@@ -1,5 +1,5 @@
 //! Runs the built `mfa-enroll` and `mfa-admin`: through a pipe ([`pipe`]) and on a terminal ([`terminal`]), and looks at their QR codes
-//! with `zbarimg` ([`picture`]).
+//! with `zbarimg` ([`picture`]). [`daemon`] answers in place of `mfad`.
 
 #![expect(
     clippy::expect_used,
@@ -10,6 +10,7 @@
     reason = "a panic of a test's helper is the failure report of the test"
 )]
 
+pub mod daemon;
 pub mod picture;
 pub mod pipe;
 pub mod terminal;

@@ -44,3 +44,12 @@ impl Generator {
         codes
     }
 }
+
+/// The code of a device that counts (HOTP), from its seed in base32.
+pub fn hotp(secret: &str, digits: u32, counter: u64) -> String {
+    let output = Command::new("oathtool")
+        .args(["--hotp", "--base32", &format!("--digits={digits}"), &format!("--counter={counter}"), secret])
+        .output()
+        .unwrap_or_else(|error| panic!("oathtool: {error}\nhint: apt-get install oathtool"));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}

@@ -104,11 +104,8 @@ fn a_name_that_is_taken_is_refused_with_its_cure() {
     let store = Store::temporary();
     Account::enroll_with(&store, "alice", &["--name", "old phone"]);
     let ran = run(mfa_enroll(&store, "alice").args(["add", "--json", "--name", "old phone"]), "");
-    ran.assert_failed(
-        1,
-        "mfa-enroll: alice already has a device named old phone\nhint: choose another with --name",
-    );
-    assert!(ran.err.contains("remove 'old phone'"), "the command can be pasted: {ran:#?}");
+    ran.assert_failed(1, "mfa-enroll: alice already has a device named old phone\nhint: choose another name");
+    assert!(ran.err.contains("add --replace 'old phone'"), "the command can be pasted: {ran:#?}");
     assert_eq!(devices(&store, "alice"), ["old phone"]);
 }
 

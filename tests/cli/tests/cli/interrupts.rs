@@ -29,15 +29,24 @@ const fn prompt(
 }
 
 /// Every prompt there is.
-const PROMPTS: [Prompt; 9] = [
+const PROMPTS: [Prompt; 18] = [
     prompt(&["add"], &[], "First code: "),
     prompt(&["add"], &[("First code: ", "123456")], "Next code:  "),
     prompt(&["add", "--digits", "8"], &[("First code: ", "app 0"), ("Next code:  ", "app 1")], "[Y/n] "),
+    prompt(&["add", "--replace", "phone"], &[], "First code: "),
     prompt(&["remove", "phone"], &[], "[y/N] "),
+    prompt(&["suspend", "phone"], &[], "[y/N] "),
     prompt(&["recovery-codes"], &[], "[y/N] "),
+    prompt(&["resync", "phone"], &[], "First code: "),
+    prompt(&["resync", "phone"], &[("First code: ", "123456")], "Next code:  "),
+    prompt(&["test"], &[], "Code: "),
     prompt(&[], &[], "Your choice "),
     prompt(&[], &[("Your choice ", "1")], "What do you call the device?"),
-    prompt(&[], &[("Your choice ", "3")], "Remove which one?"),
+    prompt(&[], &[("Your choice ", "3")], "Replace which one?"),
+    prompt(&[], &[("Your choice ", "5")], "Code: "),
+    prompt(&[], &[("Your choice ", "7"), ("Rename which one?", "1")], "from now on?"),
+    prompt(&[], &[("Your choice ", "8"), ("which one?", "1")], "[y/N] "),
+    prompt(&[], &[("Your choice ", "9")], "Remove which one?"),
     prompt(
         &[],
         &[("Your choice ", "1"), ("call the device?", "tablet"), ("First code: ", "123456")],

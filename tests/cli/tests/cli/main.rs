@@ -21,6 +21,7 @@ mod help;
 mod interrupts;
 mod proof;
 mod qr;
+mod relay;
 mod screen;
 mod status;
 

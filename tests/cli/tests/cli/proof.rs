@@ -69,14 +69,15 @@ fn an_app_that_takes_no_notice_of_the_profile_is_found_out() {
         let app = Generator { algorithm: "SHA1".to_owned(), digits: 6, period: 30, ..device.clone() };
         app.codes(present * device.period / app.period, 2)
     };
-    for (options, said) in [
-        (["--algorithm", "SHA256"], "though it was told SHA256, 6 digits, 30 s"),
-        (["--digits", "8"], "though it was told SHA1, 8 digits, 30 s"),
-        (["--period", "60"], "though it was told SHA1, 6 digits, 60 s"),
+    for (options, ignored, said) in [
+        (["--algorithm", "SHA256"], "the algorithm", "though it was told SHA256, 6 digits, 30 s"),
+        (["--digits", "8"], "the digits", "though it was told SHA1, 8 digits, 30 s"),
+        (["--period", "60"], "the period", "though it was told SHA1, 6 digits, 60 s"),
     ] {
         let added = attempt(&options, codes_of_app);
+        added.assert_refused("profile-ignored", &format!("the app has ignored {ignored}: "));
         added.assert_refused("profile-ignored", said);
-        added.assert_refused("profile-ignored", "the app makes codes by SHA1, 6 digits, 30 s");
+        added.assert_refused("profile-ignored", "it makes codes by SHA1, 6 digits, 30 s");
         assert!(added.ran.err.contains("--algorithm SHA1 --digits 6 --period 30"), "{added:#?}");
     }
 }

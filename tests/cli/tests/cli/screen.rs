@@ -1,7 +1,7 @@
 //! `mfa-enroll add` on a terminal of 80 columns and 24 rows.
 
 use mfa_cli_tests::pipe::right_codes;
-use mfa_cli_tests::{Terminal, in_locale, mfa_enroll};
+use mfa_cli_tests::{Terminal, in_locale, mfa_enroll, run};
 use mfa_test_harness::account::unix_seconds;
 use mfa_test_harness::oathtool::Generator;
 use mfa_test_harness::{Account, Store};
@@ -45,15 +45,22 @@ fn a_person_gets_a_device_and_ten_recovery_codes() {
 }
 
 #[test]
-fn the_second_device_brings_no_new_recovery_codes() {
+fn a_second_device_brings_recovery_codes_only_if_there_are_none() {
     let store = Store::temporary();
-    Account::enroll(&store, "alice");
+    let account = Account::enroll(&store, "alice");
+    let mut terminal = add(&store, &["--name", "watch"]);
+    let device = terminal.device();
+    enters_codes(&mut terminal, &right_codes(&device, present(&device)));
+    assert_eq!(terminal.end().code, 0);
+    assert_eq!(status(&store, "alice")["recovery_codes_left"], 10);
+    let code = account.with_recovery_codes(&store).recovery_codes()[0].clone();
+    run(mfa_enroll(&store, "alice").arg("test"), &format!("{code}\n")).assert_done();
     let mut terminal = add(&store, &["--name", "tablet"]);
     let device = terminal.device();
     enters_codes(&mut terminal, &right_codes(&device, present(&device)));
     assert_eq!(terminal.end().code, 0);
-    assert_eq!(devices(&store, "alice"), ["phone", "tablet"]);
-    assert_eq!(status(&store, "alice")["recovery_codes_left"], serde_json::Value::Null);
+    assert_eq!(devices(&store, "alice"), ["phone", "watch", "tablet"]);
+    assert_eq!(status(&store, "alice")["recovery_codes_left"], 9, "those that there are stay");
 }
 
 #[test]
@@ -103,7 +110,7 @@ fn what_is_not_a_code_is_asked_for_again() {
     let device = terminal.device();
     for typed in ["", "hunter2", "12345", "ABCD-EFGH-IJKL-MNOP"] {
         terminal.enters(typed);
-        terminal.wait_for("digits that the app shows");
+        terminal.wait_for("digits that the device shows");
         terminal.wait_for("First code: ");
     }
     enters_codes(&mut terminal, &right_codes(&device, present(&device)));
@@ -117,7 +124,7 @@ fn an_app_that_ignores_the_profile_is_offered_the_plain_one_with_a_new_key() {
     let mut terminal = add(&store, &["--digits", "8"]);
     let app = terminal.device();
     enters_codes(&mut terminal, &right_codes(&app, present(&app)));
-    terminal.wait_for("the app makes codes by SHA1, 6 digits, 30 s");
+    terminal.wait_for("the app has ignored the digits: it makes codes by SHA1, 6 digits, 30 s");
     terminal.wait_for("[Y/n] ");
     terminal.enters("");
     terminal.wait_for("First code: ");
