@@ -43,6 +43,18 @@ impl HiddenInput {
     /// # Errors
     /// Ctrl-C, Ctrl-D, or it is longer than a password can be.
     pub fn ask(&self, prompt: &str) -> Result<Zeroizing<String>, Failure> {
+        let mut typed = self.ask_bytes(prompt)?;
+        String::from_utf8(std::mem::take(&mut *typed)).map(Zeroizing::new).map_err(|error| {
+            drop(Zeroizing::new(error.into_bytes()));
+            Failure::refused("what was typed is not UTF-8", "begin again")
+        })
+    }
+
+    /// Asks once, for what need not be UTF-8: the password of an account.
+    ///
+    /// # Errors
+    /// Ctrl-C, Ctrl-D, or it is longer than a password can be.
+    pub fn ask_bytes(&self, prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
         // Whatever ends the program must find the terminal as it was.
         let signals = Signals::hold()?;
         let quiet = Quiet::begin(&self.0).map_err(failed)?;
@@ -112,7 +124,7 @@ impl Drop for Quiet<'_> {
 fn read_line(
     mut keys: impl io::Read,
     wait: impl Fn() -> Result<(), Failure>,
-) -> Result<Zeroizing<String>, Failure> {
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let mut typed = Zeroizing::new(Vec::with_capacity(MAX_BYTES));
     loop {
         let mut key = Zeroizing::new([0; 1]);
@@ -124,7 +136,7 @@ fn read_line(
             Err(error) => return Err(failed(error)),
         }
         match *key {
-            [b'\n' | b'\r'] => break,
+            [b'\n' | b'\r'] => return Ok(typed),
             [CTRL_C] => return Err(Failure::ended(Ending::Signal(2))),
             [CTRL_D] if typed.is_empty() => return Err(Failure::ended(Ending::EndOfInput)),
             [CTRL_U] => typed.clear(),
@@ -134,10 +146,6 @@ fn read_line(
             [_] => return Err(Failure::refused("that is longer than a password can be", "begin again")),
         }
     }
-    String::from_utf8(std::mem::take(&mut *typed)).map(Zeroizing::new).map_err(|error| {
-        drop(Zeroizing::new(error.into_bytes()));
-        Failure::refused("what was typed is not UTF-8", "begin again")
-    })
 }
 
 fn failed(error: impl Into<io::Error>) -> Failure {
@@ -150,7 +158,9 @@ mod tests {
 
     #[test]
     fn keys_edit_what_was_typed() {
-        let typed = |keys: &[u8]| read_line(keys, || Ok(())).map(|text| text.to_string());
+        let typed = |keys: &[u8]| {
+            read_line(keys, || Ok(())).map(|typed| String::from_utf8_lossy(&typed).into_owned())
+        };
         assert_eq!(typed(b"hunter2\n").unwrap(), "hunter2");
         assert_eq!(typed("ax\u{7f}bż\u{7f}c\r".as_bytes()).unwrap(), "abc");
         assert_eq!(typed(b"wrong\x15right\n").unwrap(), "right");
@@ -160,6 +170,6 @@ mod tests {
             assert!(matches!(typed(ends), Err(Failure::Ended { ending: Ending::EndOfInput, .. })));
         }
         assert!(typed(&[b'a'; 2000]).is_err());
-        assert!(typed(b"\xff\n").is_err());
+        assert_eq!(read_line(&b"p\xfcss\n"[..], || Ok(())).unwrap().as_slice(), b"p\xfcss");
     }
 }

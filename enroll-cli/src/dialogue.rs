@@ -8,14 +8,12 @@ use std::io::{self, IsTerminal as _, Read as _};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-use mfa_cli::{Ending, Failure, Output, Signals};
+use mfa_cli::{Ending, Failure, HiddenInput, Output, Signals};
 use mfa_core::Timestamp;
 use mfa_core::answer::Answer;
 use mfa_core::otp::{Code, Digits, MovingFactor, Profile};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 /// What was typed, without the end of the line.
@@ -85,14 +83,11 @@ impl<'a> Dialogue<'a> {
 
     /// Asks for what must not be seen, and reads one line. None at the end of the input.
     pub(crate) fn ask_hidden(&self, prompt: &str) -> Result<Option<Line>, Failure> {
-        // Before the prompt: whoever has seen it types unseen.
-        let hidden = if self.input_is_terminal { Some(Hidden::begin(&self.input)?) } else { None };
-        self.output.part(prompt)?;
-        let line = self.read_line(|_| Ok(()));
-        drop(hidden);
-        let newline = self.output.part("\n");
-        let line = line?;
-        newline.map(|()| line)
+        if self.input_is_terminal {
+            let terminal = HiddenInput::open("run it on a terminal")?;
+            return terminal.ask_bytes(&self.output.printable(prompt)).map(Some);
+        }
+        self.ask(prompt)
     }
 
     /// Asks for a code of any device, or a recovery code; again if what is typed can be neither.
@@ -291,37 +286,6 @@ fn no_answer() -> Failure {
 pub(crate) fn capitalised(sentence: &str) -> String {
     let mut rest = sentence.chars();
     rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
-}
-
-/// A terminal that does not show what is typed, until this is dropped.
-///
-/// Ctrl-Z is held back meanwhile: whoever stopped us would get a terminal that shows nothing.
-struct Hidden<'a> {
-    terminal: &'a File,
-    mode: Termios,
-    signals: SigSet,
-}
-
-impl<'a> Hidden<'a> {
-    fn begin(terminal: &'a File) -> Result<Self, Failure> {
-        let stop: SigSet = [Signal::SIGTSTP].into_iter().collect();
-        let failed = |errno: Errno| failed(&errno.into());
-        let mode = tcgetattr(terminal).map_err(failed)?;
-        let signals = stop.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(failed)?;
-        let mut quiet = mode.clone();
-        quiet.local_flags.remove(LocalFlags::ECHO | LocalFlags::ECHONL);
-        let hidden = Self { terminal, mode, signals };
-        tcsetattr(terminal, SetArg::TCSANOW, &quiet).map_err(failed)?;
-        Ok(hidden)
-    }
-}
-
-impl Drop for Hidden<'_> {
-    fn drop(&mut self) {
-        // A terminal that is gone needs nothing any more.
-        let _ = tcsetattr(self.terminal, SetArg::TCSANOW, &self.mode);
-        let _ = self.signals.thread_set_mask();
-    }
 }
 
 fn failed(source: &io::Error) -> Failure {

@@ -111,6 +111,7 @@ fn choose(dialogue: &Dialogue<'_>, status: &AccountStatus) -> Result<Choice, Fai
     for line in menu(&choices, output.columns()) {
         output.line(&line)?;
     }
+    output.line("")?;
     loop {
         let prompt = format!("Your choice [Enter: {}]: ", enter.words());
         // Whoever closes the input at the menu is done.

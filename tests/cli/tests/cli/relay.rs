@@ -86,6 +86,31 @@ fn ctrl_c_and_ctrl_d_at_the_password_restore_the_terminal_and_change_nothing() {
 }
 
 #[test]
+fn ctrl_c_where_a_code_is_wanted_changes_nothing() {
+    let (store, daemon) = alice();
+    let _codes = Account::enroll(&store, "alice").with_recovery_codes(&store);
+    let before = store.content();
+    for arguments in [
+        &["add"][..],
+        &["add", "--replace", "phone"],
+        &["rename", "phone", "x"],
+        &["suspend", "phone", "--yes"],
+        &["remove", "phone", "--yes"],
+        &["recovery-codes", "--yes"],
+    ] {
+        let mut terminal = Terminal::start(daemon.mfa_enroll("alice").args(arguments));
+        terminal.wait_for("or a recovery code: ");
+        terminal.types("123");
+        terminal.interrupts();
+        let ran = terminal.end();
+        assert_eq!(ran.code, 130, "{ran:#?}");
+        let meaning = ["no device was added", "nothing was ", "the old codes stay"];
+        assert!(meaning.iter().any(|meaning| ran.out.contains(meaning)), "{ran:#?}");
+        assert!(store.content() == before, "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_second_device_takes_a_code_and_the_password_is_not_enough() {
     let (store, daemon) = alice();
     let account = Account::enroll(&store, "alice").with_recovery_codes(&store);
