@@ -99,9 +99,7 @@ impl Session {
     /// Why `mfad` did not answer, and the cure.
     pub(crate) fn no_reply(&self, error: &AskError, user: &UserName) -> Failure {
         let hint = match error {
-            AskError::NotRunning { .. } => {
-                "ask an administrator to start it: systemctl enable --now mfad.socket".to_owned()
-            }
+            AskError::NotRunning { .. } => "no daemon answers there: ask an administrator".to_owned(),
             AskError::TimedOut | AskError::Closed => {
                 format!("see whether it was done: {}; then try again", self.command(user, "status"))
             }
@@ -217,8 +215,8 @@ impl Session {
     fn no_access(&self, error: &Error, user: &UserName) -> Failure {
         match (&self.place, self.program) {
             (Place::System, Program::Enroll) => Failure::refused(
-                format!("{}, and mfad is not running", self.only_root()),
-                format!("ask your administrator to start mfad, or to run: sudo {}", self.command(user, "")),
+                self.only_root(),
+                format!("ask your administrator to run: sudo {}", self.command(user, "")),
             ),
             (Place::System, Program::Admin) | (Place::Folder(_), _) => self.failure_of_store(error),
         }

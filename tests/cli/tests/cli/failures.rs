@@ -36,7 +36,7 @@ fn an_ordinary_user_is_told_what_to_do() {
     let ran = run(as_ordinary_user(&store).args(["add", "--json"]), "");
     ran.assert_failed(
         1,
-        &format!("mfa-enroll: only root can open the store /var/lib/pam-mfa, and mfad is not running\nhint: ask your administrator to start mfad, or to run: sudo mfa-enroll --user {user}\n"),
+        &format!("mfa-enroll: only root can open the store /var/lib/pam-mfa\nhint: ask your administrator to run: sudo mfa-enroll --user {user}\n"),
     );
     assert_eq!(ran.err.lines().count(), 2, "one sentence and its cure: {ran:#?}");
     assert_eq!(ran.json()["result"], "error");
