@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The name that the module is installed by.
 const MODULE: &str = "pam_mfa.so";
@@ -21,6 +21,8 @@ const FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 const CURE: &str = "put \"account required pam_mfa.so\" above every account line that is an include, sufficient, or has [..]";
+
+const RESET: &str = "its control has a reset, which would forget that pam_mfa.so has refused: use \"account requisite pam_mfa.so\"";
 
 /// Checks the file of `service`, in `folder` if it is given, for a line that loads the module from `own_path`.
 ///
@@ -41,7 +43,8 @@ pub(crate) fn check_account_phase(
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(format!("{}: {error}", path.display())),
             Ok(text) => {
-                return check(&text, own_path).map_err(|Fault { line, why }| {
+                let checked = check(&text, own_path).and_then(|()| check_included(&text, &folders, 0));
+                return checked.map_err(|Fault { line, why }| {
                     let line = line.map_or_else(String::new, |number| format!(", line {number}"));
                     format!("nobody can be enrolled at a login by {}{line}: {why}", path.display())
                 });
@@ -53,7 +56,7 @@ pub(crate) fn check_account_phase(
 }
 
 /// libpam has read it a moment ago, so this is about size and kind, not about trust.
-fn read(path: &PathBuf) -> io::Result<String> {
+fn read(path: &Path) -> io::Result<String> {
     let file = File::open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a file"));
@@ -89,17 +92,43 @@ fn check(text: &str, own_path: Option<&Path>) -> Result<(), Fault> {
             None => check_before(&entry)?,
             // A failure of a required module is remembered until the end, unless a later line says that nothing happened.
             Some(Control::Required) if entry.control == Control::Listed(Listed::WithReset) => {
-                return Err(Fault::at(
-                    number,
-                    "its control has a reset, which would forget that pam_mfa.so has refused: use \
-                     \"account requisite pam_mfa.so\"",
-                ));
+                return Err(Fault::at(number, RESET));
             }
             Some(_) => {}
         }
     }
     ours.map(|_| ())
         .ok_or_else(|| Fault { line: None, why: format!("it has no account line for pam_mfa.so: {CURE}") })
+}
+
+/// How deep libpam follows includes (PAM_SUBSTACK_MAX_LEVEL).
+const MAX_DEPTH: u8 = 16;
+
+/// Looks through what a file includes for a control with a reset: behind a required module it would forget a refusal there, too. What stands
+/// before our line is not included from anywhere, see `check_before`; a requisite module has ended the phase by then.
+fn check_included(text: &str, folders: &[&Path], depth: u8) -> Result<(), Fault> {
+    for Line { number, words } in lines(text)? {
+        let Some(entry) = Entry::read(number, &words)? else { continue };
+        if depth == 0 && entry.is_ours() && entry.control == Control::Requisite {
+            return Ok(());
+        }
+        if depth > 0 && entry.control == Control::Listed(Listed::WithReset) {
+            return Err(Fault::at(number, RESET));
+        }
+        if entry.control != Control::Include {
+            continue;
+        }
+        let why = |why: &str| {
+            let cure = "use \"account requisite pam_mfa.so\", which needs no look at it";
+            Fault::at(number, format!("what it includes, {}: {why}: {cure}", entry.module))
+        };
+        let read = folders.iter().find_map(|folder| read(&folder.join(&entry.module)).ok());
+        let included = read.ok_or_else(|| why("it can't be read"))?;
+        if depth >= MAX_DEPTH || check_included(&included, folders, depth.saturating_add(1)).is_err() {
+            return Err(why("it is not certain that it forgets no refusal (reset)"));
+        }
+    }
+    Ok(())
 }
 
 fn our_control(entry: &Entry, own_path: Option<&Path>) -> Result<Control, Fault> {
@@ -178,8 +207,9 @@ impl Entry {
         let Some(first) = words.first() else { return Ok(None) };
         // Debian's own: it stands for the lines of all phases.
         if first.text.starts_with('@') {
-            let control = Control::Include;
-            return Ok(Some(Self { line, may_be_missing: false, control, module: String::new() }));
+            let (control, module) = (Control::Include, words.get(1));
+            let module = module.map(|word| word.text.clone()).unwrap_or_default();
+            return Ok(Some(Self { line, may_be_missing: false, control, module }));
         }
         let (phase, may_be_missing) =
             first.text.strip_prefix('-').map_or((first.text.as_str(), false), |phase| (phase, true));
@@ -433,6 +463,28 @@ mod tests {
         assert!(!is_fine(Path::new("pam_mfa.so"), &path("pam_mfa.so")), "not from libpam's folder");
         assert!(is_fine(Path::new("pam_mfa.so"), Path::new("/usr/lib/security/pam_mfa.so")));
         assert!(check("account required pam_mfa.so", None).is_err());
+    }
+
+    #[test]
+    fn a_reset_in_what_is_included_later_is_found_unless_the_line_is_requisite() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("harmless", "auth [default=reset] pam_x.so\naccount required pam_unix.so\n");
+        write("resets", "account [success=ok default=Reset] pam_x.so\n");
+        write("outer", "@include resets\n");
+        write("round", "account include round\n");
+        let own = Path::new("/lib/security/pam_mfa.so");
+        let verdict = |control: &str, include: &str| {
+            write("service", &format!("account {control} pam_mfa.so\n{include}\n"));
+            check_account_phase(b"service", Some(folder.path()), Some(own))
+        };
+        assert_eq!(verdict("required", "@include harmless"), Ok(()));
+        for include in ["@include resets", "account include outer", "account substack round", "@include none"]
+        {
+            let why = verdict("required", include).unwrap_err();
+            assert!(why.contains("line 2") && why.contains("requisite"), "{include}: {why}");
+            assert_eq!(verdict("requisite", include), Ok(()), "{include}");
+        }
     }
 
     #[test]
