@@ -1,9 +1,8 @@
 //! `mfa-admin history`: every device that an account ever had.
 
-use mfa_cli::{Failure, Format, Output, Session};
+use mfa_cli::{ChangeReport, Failure, Format, Output, Session};
 use mfa_core::UserName;
 use mfa_core::history::Change;
-use serde_json::json;
 
 use crate::table;
 
@@ -15,17 +14,7 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     let changes = session.history(user)?;
     if format == Format::Json {
-        let report = |change: &Change| {
-            json!({
-                "number": change.number,
-                "at": change.moment().to_string(),
-                "what": change.what.word(),
-                "device": change.device.map(|id| id.to_string()),
-                "name": change.name,
-                "by": change.by.as_str(),
-            })
-        };
-        return changes.iter().try_for_each(|change| output.json(&report(change)));
+        return changes.iter().try_for_each(|change| output.json(&ChangeReport::new(change)));
     }
     if changes.is_empty() {
         return output.line(&format!("Nothing has happened to {user}'s devices."));

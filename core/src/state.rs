@@ -91,12 +91,6 @@ impl DeviceState {
         }
     }
 
-    /// Counts a failure of its owner, who is at home, and disables the device at the cap.
-    pub(crate) fn charge_known(&mut self, cap: Cap, now: Timestamp) {
-        self.known_failures.record(now);
-        self.apply(cap);
-    }
-
     /// Disables what has failed too often.
     pub(crate) fn apply(&mut self, cap: Cap) {
         match cap {

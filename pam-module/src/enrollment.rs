@@ -386,6 +386,7 @@ impl<'a> Enrollment<'a> {
                 Ok(Ok(Ended::Bound))
             }
             Ok(Response::NotConfirmed(why)) => Ok(Err(why)),
+            Ok(Response::Refused(refusal)) => Err(Reason::Refusal(refusal)),
             Err(Error::NoSuchEnrollment | Error::NoSuchToken { .. } | Error::CodeNeeded) => {
                 Ok(Ok(Ended::Over))
             }

@@ -81,6 +81,8 @@ fn adopt_one<S: Store>(
     let what = if foreign.status == Status::Assigned { What::Assigned } else { What::Migrated };
     record.note(Change::of_device(what, &device, context.now, &context.caller.origin));
     record.devices.list.push(device);
+    // A key that waits was perhaps given out for a password, which is not enough any more.
+    record.pending = None;
     Ok(())
 }
 

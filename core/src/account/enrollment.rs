@@ -2,6 +2,7 @@
 
 use crate::account::marks;
 use crate::account::proof::{Claim, Span, prove};
+use crate::account::tries;
 use crate::clock::Timestamp;
 use crate::devices::{Device, DeviceId, DeviceName, MAX_DEVICES, Serial, Status};
 use crate::error::{Error, Result};
@@ -123,13 +124,9 @@ pub(crate) fn bind<S: Store>(
     let key = store.key()?;
     store.with_marks(|table| {
         store.update(Account::User(user), Access::Change, |record| {
-            let found = match which {
-                Which::Pending { id, .. } => record.pending.clone().filter(|pending| pending.id == *id),
-                Which::Assigned { serial, .. } => assigned(record, serial),
-            };
-            let (bound, name) = match attempt(user, which, found, codes, record, context)? {
+            let (bound, name) = match attempt(user, which, codes, record, context)? {
                 Ok(bound) => bound,
-                Err(why) => return Ok(Response::NotConfirmed(why)),
+                Err(not_bound) => return Ok(not_bound),
             };
             for mark in marks::of_device(key, user, &bound)? {
                 table.claim(mark, user)?;
@@ -152,25 +149,25 @@ pub(crate) fn bind<S: Store>(
     })
 }
 
-/// Puts the proven device into the record.
+/// Puts the device into the record if the codes prove it; else says what to answer.
 fn attempt<S: Store>(
     user: &UserName,
     which: &Which,
-    found: Option<Device>,
     (first, second): (&Code, &Code),
     record: &mut Record,
     context: &Context<'_, S>,
-) -> Result<std::result::Result<(Device, DeviceName), crate::request::WhyNotConfirmed>> {
-    let (now, origin) = (context.now, &context.caller.origin);
+) -> Result<std::result::Result<(Device, DeviceName), Response>> {
+    let (now, origin, throttle) = (context.now, &context.caller.origin, context.policy.throttle);
     let (mut device, replaces, span) = match which {
-        Which::Pending { replaces, .. } => {
-            let device =
-                found.filter(|pending| is_waiting(pending, record, now)).ok_or(Error::NoSuchEnrollment)?;
+        Which::Pending { id, replaces } => {
+            let waits = |pending: &Device| pending.id == *id && is_waiting(pending, record, now);
+            let device = record.pending.clone().filter(waits).ok_or(Error::NoSuchEnrollment)?;
             check_room(record, &device.name, replaces.as_ref())?;
             (device, replaces.as_ref(), Span::App)
         }
         Which::Assigned { serial, name } => {
-            let mut device = found.ok_or_else(|| Error::NoSuchToken { serial: serial.clone() })?;
+            let mut device =
+                assigned(record, serial).ok_or_else(|| Error::NoSuchToken { serial: serial.clone() })?;
             if let Some(name) = name.as_ref().filter(|name| **name != device.name) {
                 if record.devices.named(name).is_some() {
                     return Err(Error::NameTaken { name: name.to_string() });
@@ -187,10 +184,19 @@ fn attempt<S: Store>(
         .device(device.id)
         .cloned()
         .unwrap_or_else(|| DeviceState::with_floor(device.id, None, 0));
+    if let Some(refusal) = tries::refusal(context.caller, &mut entry, throttle, now) {
+        return Ok(Err(Response::Refused(refusal)));
+    }
     let claim = Claim { seed: &seed, profile: device.profile, floor: entry.floor, span, now };
     match prove(&claim, first, second) {
         Ok(proven) => proven.note(&mut entry),
-        Err(why) => return Ok(Err(why)),
+        Err(why) => {
+            // Whoever has a pending key was given its seed, and has nothing to guess; a token's seed is known to nobody.
+            if let Some(entry) = record.state.device_mut(device.id) {
+                tries::charge(context.caller, entry, throttle, now);
+            }
+            return Ok(Err(Response::NotConfirmed(why)));
+        }
     }
     entry.release();
     device.enrolled_at = now.unix_seconds();
@@ -206,9 +212,8 @@ fn attempt<S: Store>(
         Some(listed) => *listed = device.clone(),
         None => record.devices.list.push(device.clone()),
     }
-    if matches!(which, Which::Pending { .. }) {
-        record.pending = None;
-    }
+    // Another key that waits was perhaps given out for a password, which is not enough any more.
+    record.pending = None;
     let name = device.name.clone();
     Ok(Ok((device, name)))
 }
@@ -227,12 +232,7 @@ fn new_recovery_set<S: Store>(
     context: &Context<'_, S>,
 ) -> Result<Option<(Vec<crate::recovery::RecoveryCode>, RecoverySet)>> {
     let bypass = context.store.update(Account::User(user), Access::Change, |record| {
-        let mut rehearsal = record.clone();
-        let found = match which {
-            Which::Pending { id, .. } => rehearsal.pending.clone().filter(|pending| pending.id == *id),
-            Which::Assigned { serial, .. } => assigned(&rehearsal, serial),
-        };
-        let will_bind = attempt(user, which, found, codes, &mut rehearsal, context)?.is_ok();
+        let will_bind = attempt(user, which, codes, &mut record.clone(), context)?.is_ok();
         Ok((will_bind && record.devices.recovery.is_none()).then(|| record.devices.bypass.clone()))
     })?;
     let Some(bypass) = bypass else { return Ok(None) };

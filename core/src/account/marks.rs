@@ -29,7 +29,7 @@ pub(crate) fn of_device(key: &HostKey, user: &UserName, device: &Device) -> Resu
     Ok(std::iter::once(seed).chain(device.serial.as_ref().map(|serial| of_serial(key, serial))).collect())
 }
 
-/// Refuses a seed or serial number that another device has, of this account or of any other; `but` names the device itself.
+/// Refuses a seed or serial number that another account has.
 pub(crate) fn check_unique<S: Store>(
     store: &S,
     table: &dyn MarkTable,

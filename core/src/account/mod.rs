@@ -10,3 +10,4 @@ pub(crate) mod proof;
 pub(crate) mod repair;
 pub(crate) mod resync;
 pub(crate) mod status;
+pub(crate) mod tries;

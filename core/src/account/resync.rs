@@ -2,14 +2,14 @@
 
 use crate::account::changes::change_enrolled;
 use crate::account::proof::{Claim, Span, prove};
+use crate::account::tries;
 use crate::devices::{DeviceName, Status};
 use crate::error::{Error, Result};
 use crate::history::{Change, What};
 use crate::otp::Code;
-use crate::request::{Context, Response, Right};
+use crate::request::{Context, Response};
 use crate::store::Store;
 use crate::user_name::UserName;
-use crate::verify::Refusal;
 
 /// Two wrong codes count as a failure like one at a login, so that there is no second place to guess at; root is not counted.
 pub(crate) fn resync<S: Store>(
@@ -20,7 +20,6 @@ pub(crate) fn resync<S: Store>(
     context: &Context<'_, S>,
 ) -> Result<Response> {
     let (store, now, throttle) = (context.store, context.now, context.policy.throttle);
-    let is_owner = matches!(context.caller.right, Right::Owner { .. });
     let key = store.key()?;
     change_enrolled(user, store, |record| {
         let device = record.devices.named_mut(name)?.clone();
@@ -31,23 +30,15 @@ pub(crate) fn resync<S: Store>(
         let Some(entry) = record.state.device_mut(device.id) else {
             return Err(Error::NoSuchDevice { name: name.to_string() });
         };
-        if is_owner {
-            let wait_seconds = entry.known_failures.wait_seconds(throttle, entry.failures(), now);
-            if entry.disabled {
-                return Ok(Response::Refused(Refusal::Disabled));
-            }
-            if wait_seconds > 0 {
-                return Ok(Response::Refused(Refusal::Throttled { wait_seconds }));
-            }
+        if let Some(refusal) = tries::refusal(context.caller, entry, throttle, now) {
+            return Ok(Response::Refused(refusal));
         }
         let claim =
             Claim { seed: &seed, profile: device.profile, floor: entry.floor, span: Span::Token, now };
         match prove(&claim, first, second) {
             Ok(proven) => proven.note(entry),
             Err(why) => {
-                if is_owner {
-                    entry.charge_known(throttle.cap(), now);
-                }
+                tries::charge(context.caller, entry, throttle, now);
                 return Ok(Response::NotConfirmed(why));
             }
         }

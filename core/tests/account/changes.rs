@@ -116,17 +116,15 @@ fn recovery_codes_come_with_the_first_device_if_they_are_asked_for_and_only_then
     assert_eq!(codes_with("tablet"), 0);
 }
 
+fn adopt(host: &Host, whose: &str, device: ForeignDevice) -> mfa_core::Result<Response> {
+    host.ask(Request::Adopt { user: user(whose), devices: vec![device], scratch_codes: Vec::new() })
+}
+
 #[test]
 fn a_seed_that_another_account_has_is_refused_and_free_again_when_it_is_removed() {
     let host = Host::new();
     let seed = Secret::new(vec![7; 20]);
-    let adopt = |whose: &str| {
-        host.ask(Request::Adopt {
-            user: user(whose),
-            devices: vec![foreign("token", &seed)],
-            scratch_codes: Vec::new(),
-        })
-    };
+    let adopt = |whose: &str| adopt(&host, whose, foreign("token", &seed));
     adopt("alice").unwrap();
     match adopt("bob") {
         Err(Error::SeedInUse { user: holder }) => assert_eq!(holder, user("alice")),
@@ -141,26 +139,19 @@ fn a_seed_that_another_account_has_is_refused_and_free_again_when_it_is_removed(
 #[test]
 fn a_serial_number_that_another_account_has_is_refused() {
     let host = Host::new();
-    let adopt = |whose: &str, byte: u8| {
+    let assign = |whose: &str, byte: u8| {
         let serial = Some("GALT11420104".parse().unwrap());
-        let device = ForeignDevice { serial, ..foreign("token", &Secret::new(vec![byte; 20])) };
-        host.ask(Request::Adopt { user: user(whose), devices: vec![device], scratch_codes: Vec::new() })
+        adopt(&host, whose, ForeignDevice { serial, ..foreign("token", &Secret::new(vec![byte; 20])) })
     };
-    adopt("alice", 1).unwrap();
-    assert!(matches!(adopt("bob", 2), Err(Error::SerialInUse { .. })));
+    assign("alice", 1).unwrap();
+    assert!(matches!(assign("bob", 2), Err(Error::SerialInUse { .. })));
 }
 
 #[test]
 fn a_mark_that_was_left_behind_is_in_nobodys_way() {
     let host = Host::new();
     let seed = Secret::new(vec![7; 20]);
-    let adopt = |whose: &str| {
-        host.ask(Request::Adopt {
-            user: user(whose),
-            devices: vec![foreign("token", &seed)],
-            scratch_codes: Vec::new(),
-        })
-    };
+    let adopt = |whose: &str| adopt(&host, whose, foreign("token", &seed));
     adopt("alice").unwrap();
     // As if root had removed the account's folder by hand.
     std::fs::remove_dir_all(host.path("users/alice")).unwrap();

@@ -160,3 +160,30 @@ fn an_owner_can_do_nothing_to_another_account() {
     }
     assert_eq!(host.status("bob").unwrap().devices[0].failures, 0);
 }
+
+#[test]
+fn a_key_that_was_given_out_for_the_password_becomes_no_second_device() {
+    let host = Host::new();
+    host.enroll("bob");
+    let Ok(Response::Pending(pending)) = host.ask_as("alice", Evidence::Password, begin()) else {
+        panic!("no key")
+    };
+    // Meanwhile root moves her real device in.
+    let device = foreign("token", &mfa_core::Secret::new(vec![1; 20]));
+    host.ask(Request::Adopt { user: user("alice"), devices: vec![device], scratch_codes: Vec::new() })
+        .unwrap();
+    let thiefs = Phone::holding(pending.seed.clone(), Profile::PLAIN);
+    for replaces in [None, Some(name("token"))] {
+        let confirm = Request::ConfirmEnrollment {
+            user: user("alice"),
+            id: pending.id,
+            first: thiefs.code(STEP - 2),
+            second: thiefs.code(STEP - 1),
+            replaces,
+            recovery_codes: RecoveryCodes::No,
+        };
+        let answer = host.ask_as("alice", Evidence::Nothing, confirm);
+        assert!(matches!(answer, Err(Error::NoSuchEnrollment)), "{answer:?}");
+    }
+    assert_eq!(host.status("alice").unwrap().devices.len(), 1);
+}

@@ -188,3 +188,25 @@ fn all_devices_come_or_none() {
     assert!(matches!(answer, Err(Error::TooManyDevices)));
     assert!(matches!(host.status("alice"), Err(Error::NotEnrolled)));
 }
+
+#[test]
+fn an_owner_who_guesses_at_a_tokens_codes_has_to_wait_and_root_does_not() {
+    let host = Host::new();
+    adopt(&host, token(), &[]).unwrap();
+    let guess = || {
+        let other = Phone::holding(Secret::new(vec![9; 20]), Profile::PLAIN);
+        let Request::ActivateToken { user, serial, name, recovery_codes, .. } = activate(STEP) else {
+            panic!()
+        };
+        let (first, second) = (other.code(STEP), other.code(STEP + 1));
+        Request::ActivateToken { user, serial, name, first, second, recovery_codes }
+    };
+    for _ in 0..3 {
+        let answer = host.ask_as("alice", Evidence::Password, guess());
+        assert!(matches!(answer, Ok(Response::NotConfirmed(_))), "{answer:?}");
+    }
+    let right = host.ask_as("alice", Evidence::Password, activate(STEP));
+    assert!(matches!(right, Ok(Response::Refused(Refusal::Throttled { .. }))), "{right:?}");
+    assert!(matches!(host.ask(activate(STEP)), Ok(Response::Enrolled { .. })));
+    assert_eq!(host.status("alice").unwrap().devices[0].failures, 0, "proven, and forgiven");
+}
