@@ -31,7 +31,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 fn user() -> impl Strategy<Value = UserName> {
-    "[a-zżółć\\\\@ ._][a-zżółć\\\\@ ._-]{1,40}".prop_map(|name| name.parse().unwrap())
+    // `..` is no name.
+    "[a-zżółć\\\\@ _][a-zżółć\\\\@ ._-]{1,40}".prop_map(|name| name.parse().unwrap())
 }
 
 fn device_name() -> impl Strategy<Value = DeviceName> {
