@@ -17,6 +17,7 @@ help:
 	@echo 'make test       set up this machine and run every test, container tests included'
 	@echo 'make test-fast  the tests that need no container and no root'
 	@echo 'make lint       formatting, clippy, documentation, licences, shell scripts, man pages, what the module links'
+	@echo 'make proof      run three OTP modules through the same trials: PROOF=--quick for a short run'
 	@echo 'make bench      time logins against the peers and the disk'
 	@echo 'make build      the release build, in target/release'
 	@echo 'make install    install it (DESTDIR=, PREFIX=, PAMDIR=); changes no PAM file'
@@ -45,6 +46,10 @@ lint: setup
 .PHONY: bench
 bench: setup
 	bench/run.sh
+
+.PHONY: proof
+proof: setup
+	tests/proof/run.sh $(PROOF)
 
 .PHONY: demo
 demo:

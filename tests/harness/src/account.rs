@@ -81,6 +81,11 @@ impl Account {
         }
     }
 
+    /// The same person as one more module knows them: with a device and perhaps codes that are used up once.
+    pub fn known_elsewhere(user: &str, generator: Generator, now: u64, recovery_codes: Vec<String>) -> Self {
+        Self { user: user.to_owned(), device: String::new(), generator, recovery_codes, now }
+    }
+
     /// Makes recovery codes, by `mfa-enroll recovery-codes`.
     #[must_use]
     pub fn with_recovery_codes(mut self, store: &Store) -> Self {

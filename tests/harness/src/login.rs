@@ -29,6 +29,14 @@ pub struct Login {
     host: Host,
     ignores_children: bool,
     wrapper: Vec<String>,
+    manners: Manners,
+}
+
+/// Whether a module is held to the manners of a guest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manners {
+    Watched,
+    TheirOwn,
 }
 
 impl Login {
@@ -50,7 +58,14 @@ impl Login {
             host: Host::default(),
             ignores_children: false,
             wrapper: Vec::new(),
+            manners: Manners::Watched,
         }
+    }
+
+    /// Of a module that is not ours: [`crate::watch`] does not look at it.
+    pub fn unwatched(mut self) -> Self {
+        self.manners = Manners::TheirOwn;
+        self
     }
 
     /// PAM_USER. Any bytes but NUL.
@@ -142,7 +157,8 @@ impl Login {
     }
 }
 
-/// All these logins at the same instant, each in its process: each is at its prompt, and then all get their answer.
+/// All these logins at the same instant, each in its process: each is at its prompt, or was refused without one, and then
+/// all get their answer.
 pub fn at_once(logins: Vec<Login>) -> Vec<Transcript> {
     let (gate, release) = io::pipe().expect("a pipe");
     let mut running: Vec<Running> = logins
@@ -151,7 +167,7 @@ pub fn at_once(logins: Vec<Login>) -> Vec<Transcript> {
         .collect();
     drop(gate);
     for login in &mut running {
-        login.wait_until(|event| matches!(event, Event::Holding(_)), "it is at its prompt");
+        login.reaches(|event| matches!(event, Event::Holding(_)), "it is at its prompt");
     }
     // One close wakes them all.
     drop(release);
@@ -187,7 +203,7 @@ pub struct Running {
     release: Option<PipeWriter>,
     stderr: Option<JoinHandle<Vec<u8>>>,
     plan: Plan,
-    _logins: Vec<Login>,
+    logins: Vec<Login>,
 }
 
 impl Running {
@@ -215,7 +231,7 @@ impl Running {
             let _ = stderr.read_to_end(&mut bytes);
             bytes
         });
-        Self { child, events, seen: Vec::new(), release, stderr: Some(stderr), plan, _logins: logins }
+        Self { child, events, seen: Vec::new(), release, stderr: Some(stderr), plan, logins }
     }
 
     /// Waits until the person sits at the prompt.
@@ -255,6 +271,20 @@ impl Running {
         self.finish_all().pop().expect("there is a transcript for each login")
     }
 
+    /// Waits for the end, but only so long: then kill -9, and nothing to show.
+    pub fn finish_within(mut self, patience: Duration) -> Option<Transcript> {
+        self.let_go();
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.event_until(deadline) {
+                Ok(event) => self.seen.push(event),
+                Err(RecvTimeoutError::Disconnected) => return Some(self.finish()),
+                // Drop kills it.
+                Err(RecvTimeoutError::Timeout) => return None,
+            }
+        }
+    }
+
     fn finish_all(mut self) -> Vec<Transcript> {
         self.let_go();
         let deadline = Instant::now() + HANG;
@@ -266,28 +296,38 @@ impl Running {
         let transcripts: Vec<Transcript> = (0..self.plan.sessions.len())
             .map(|index| Transcript::new(index, &self.plan, &self.seen, status, &stderr))
             .collect();
-        for transcript in &transcripts {
-            watch::over(transcript);
+        for (transcript, login) in transcripts.iter().zip(&self.logins) {
+            match login.manners {
+                Manners::Watched => watch::over(transcript),
+                Manners::TheirOwn => {}
+            }
         }
         transcripts
     }
 
     fn wait_until(&mut self, holds: impl Fn(&Event) -> bool, what: &str) {
+        assert!(self.reaches(holds, what), "the login ended before {what}: {:#?}", self.seen);
+    }
+
+    /// Waits for an event; false: the login ended before it came.
+    fn reaches(&mut self, holds: impl Fn(&Event) -> bool, what: &str) -> bool {
         let deadline = Instant::now() + HANG;
-        loop {
-            let Some(event) = self.next(deadline, what) else {
-                panic!("the login ended before {what}: {:#?}", self.seen);
-            };
+        while let Some(event) = self.next(deadline, what) {
             let found = holds(&event);
             self.seen.push(event);
             if found {
-                return;
+                return true;
             }
         }
+        false
     }
 
-    fn next(&mut self, deadline: Instant, what: &str) -> Option<Event> {
-        match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+    fn event_until(&self, deadline: Instant) -> Result<Event, RecvTimeoutError> {
+        self.events.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn next(&self, deadline: Instant, what: &str) -> Option<Event> {
+        match self.event_until(deadline) {
             Ok(event) => Some(event),
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => {

@@ -1,0 +1,43 @@
+//! What a trial is run with: on which module, how often, and with which seed.
+
+use crate::adapters::Module;
+
+/// One trial of one module.
+pub(crate) struct Course {
+    pub(crate) module: Module,
+    /// How many rounds, or at the most how many of all the moments there are.
+    pub(crate) count: usize,
+    pub(crate) seed: u64,
+}
+
+impl Course {
+    /// All numbers below `total`, or `count` of them, spread out, from a start that the seed says.
+    pub(crate) fn pick(&self, total: usize) -> Vec<usize> {
+        if total <= self.count {
+            return (0..total).collect();
+        }
+        let start = self.random().below(total);
+        (0..self.count).map(|index| (start + index * total / self.count) % total).collect()
+    }
+
+    pub(crate) fn random(&self) -> Random {
+        Random(self.seed)
+    }
+}
+
+/// splitmix64: the same numbers for the same seed, everywhere.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        let bound = u64::try_from(bound.max(1)).expect("a usize has 64 bits at most");
+        usize::try_from(self.next() % bound).expect("it is below a usize")
+    }
+}

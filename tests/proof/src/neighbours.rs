@@ -1,0 +1,150 @@
+//! What others do does not refuse the owner of a code; and guessing does not get cheaper by doing it all at once.
+
+use mfa_test_harness::{Answer, at_once};
+
+use crate::adapters::{Extra, Module, Person, World};
+use crate::course::Course;
+use crate::play::{self, Outcome};
+use crate::scoreboard::{Attempt, Finding, Tally, Unfit};
+
+/// At the barrier.
+const GUESSES: usize = 64;
+/// The address that the owner logs in from, and another.
+const HOME: &str = "192.0.2.1";
+const ELSEWHERE: &str = "203.0.113.9";
+
+/// Seen from outside: how long the right code has to wait afterwards.
+pub(crate) fn guesses_at_once(course: &Course) -> Finding {
+    if course.module == Module::Oath {
+        return Err(Unfit::NotApplicable("it does not count wrong guesses"));
+    }
+    let (undamaged, alice) = World::of_alice(course.module, Extra::Throttle, &mut course.random());
+    let in_a_row = undamaged.copy();
+    for guess in 0..GUESSES {
+        in_a_row.attempt_with(&alice, alice.now, &alice.wrong_code(alice.now, guess));
+    }
+    let (wait, counted) = (wait_of(&in_a_row, &alice), in_a_row.failures(&alice));
+    let mut tally = Tally::default();
+    for round in 0..course.count {
+        let world = undamaged.copy();
+        let guess = |guess| world.login(&alice, alice.now).types(alice.wrong_code(alice.now, round + guess));
+        let let_in = at_once((0..GUESSES).map(guess).collect()).iter().filter(|login| login.let_in()).count();
+        tally.add(counts_alike(&world, &alice, let_in, wait, counted));
+    }
+    let counted = counted.map_or_else(String::new, |counted| format!(", {counted} of them looked at"));
+    Ok(tally.remark(format!("{GUESSES} guesses in a row: the right code waits {wait}{counted}")))
+}
+
+fn counts_alike(world: &World, person: &Person, let_in: usize, wait: Wait, counted: Option<u64>) -> Attempt {
+    if let_in > 0 {
+        return Err(format!("{let_in} wrong codes were let in"));
+    }
+    let now_counted = world.failures(person);
+    if now_counted != counted {
+        return Err(format!("counted {now_counted:?} of {GUESSES} at once, and {counted:?} in a row"));
+    }
+    let now_waits = wait_of(world, person);
+    if now_waits == Wait::None || now_waits < wait {
+        return Err(format!(
+            "after {GUESSES} guesses at once the right code waits {now_waits}, after as many in a row {wait}"
+        ));
+    }
+    Ok(())
+}
+
+/// How long the right code is refused, on a scale of powers of two.
+fn wait_of(world: &World, person: &Person) -> Wait {
+    let begun = person.account.at(person.now);
+    for wait in [Wait::None, Wait::Seconds(1), Wait::Seconds(30), Wait::Seconds(120), Wait::Seconds(3600)] {
+        let second = begun + wait.seconds();
+        let step = second / person.account.generator.period;
+        let world = world.copy();
+        if play::run(world.login(person, step).at(second).types(person.code(step))).is_let_in() {
+            return wait;
+        }
+    }
+    Wait::Longer
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Wait {
+    None,
+    /// So many at the most.
+    Seconds(u64),
+    Longer,
+}
+
+impl Wait {
+    const fn seconds(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Seconds(seconds) => seconds,
+            Self::Longer => u64::MAX,
+        }
+    }
+}
+
+impl std::fmt::Display for Wait {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => f.write_str("not at all"),
+            Self::Seconds(seconds) => write!(f, "up to {seconds} s"),
+            Self::Longer => f.write_str("over an hour"),
+        }
+    }
+}
+
+pub(crate) fn eight_users_at_once(course: &Course) -> Finding {
+    let users = ["ada", "bob", "cyd", "dan", "eva", "fay", "gus", "hal"];
+    let (world, people) = World::with(course.module, &users, Extra::Nothing, &mut course.random());
+    // Of all of them, so that the same step is new to each.
+    let first = people.iter().map(|person| person.now).max().unwrap_or_default();
+    let mut tally = Tally::default();
+    for step in (first..).take(course.count) {
+        let logins = people.iter().map(|person| world.login(person, step).types(person.code(step))).collect();
+        let outcomes: Vec<Outcome> = at_once(logins).iter().map(Outcome::of).collect();
+        let refused: Vec<_> = outcomes.iter().filter(|outcome| !outcome.is_let_in()).collect();
+        tally.add(match refused.first() {
+            None => Ok(()),
+            Some(first) => Err(format!("{} of {} were not let in: {first}", refused.len(), users.len())),
+        });
+    }
+    Ok(tally)
+}
+
+pub(crate) fn another_session(course: &Course) -> Finding {
+    let (world, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
+    let mut tally = Tally::default();
+    for step in (alice.now..).step_by(2).take(course.count) {
+        let sits = world.login(&alice, step + 1).answers(Answer::Held(alice.code(step + 1).into()));
+        let mut sits = sits.start();
+        sits.wait_for_the_prompt();
+        let other = world.attempt(&alice, step).must_be_let_in("the other session");
+        let sits = Outcome::of(&sits.finish());
+        tally.add(other.and_then(|()| sits.must_be_let_in("who sat at the prompt")));
+    }
+    Ok(tally)
+}
+
+pub(crate) fn stranger_guesses(course: &Course) -> Finding {
+    const EACH: usize = 10;
+    let mut tally = Tally::default();
+    let (undamaged, alice) = World::of_alice(course.module, Extra::Throttle, &mut course.random());
+    for round in 0..course.count {
+        let world = undamaged.copy();
+        let at_home = |step| play::run(world.login(&alice, step).from(HOME).types(alice.code(step)));
+        let first = at_home(alice.now).must_be_let_in("the owner, before anybody guessed");
+        let step = alice.now + 2;
+        for guess in 0..EACH {
+            let wrong = alice.wrong_code(step, round * EACH + guess);
+            play::run(world.login(&alice, step).from(ELSEWHERE).types(wrong));
+        }
+        tally.add(first.and_then(|()| {
+            at_home(step).must_be_let_in("the owner, after a stranger guessed wrong 10 times")
+        }));
+    }
+    let remark = (course.module == Module::Oath)
+        .then_some("it counts no wrong guesses: the stranger goes on for ever");
+    tally.remark = remark.map(str::to_owned);
+    Ok(tally)
+}

@@ -1,0 +1,170 @@
+//! What people are called, what they type, and what a host program hands over instead.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use mfa_test_harness::Answer;
+
+use crate::adapters::{Extra, World};
+use crate::course::Course;
+use crate::play::{self, Outcome};
+use crate::scoreboard::{Attempt, Finding, Tally};
+
+/// Nobody of that name is let in with the code of alice, nothing breaks, and nothing is left behind.
+pub(crate) fn ugly_names(course: &Course) -> Finding {
+    let (world, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
+    let long = "a".repeat(4096);
+    let outside = world.store.beside("outside");
+    fs::create_dir(&outside).expect("a folder in our own");
+    let mut tally = Tally::default();
+    let mut step = alice.now;
+    for name in UGLY_NAMES.iter().copied().chain([long.as_bytes()]) {
+        let before = names_below(&world.store.beside(""));
+        let outcome = play::run(world.login_of(name).at(alice.account.at(step)).types(alice.code(step)));
+        let sound: Attempt = outcome.must_be_refused("that login").and_then(|()| {
+            let left: Vec<_> = names_below(&world.store.beside("")).difference(&before).cloned().collect();
+            // Accounts that are nobody's, which make all names look alike.
+            match left.iter().find(|name| !name.to_string_lossy().contains("decoy")) {
+                Some(name) => Err(format!("{} was left behind", name.display())),
+                None => Ok(()),
+            }
+        });
+        let sound = sound.and_then(|()| world.attempt(&alice, step).must_be_let_in("alice afterwards"));
+        tally.add(sound.map_err(|what| format!("\"{}\": {what}", shortened(name))));
+        step += 2;
+    }
+    Ok(tally)
+}
+
+const UGLY_NAMES: &[&[u8]] = &[
+    b"../x",
+    b"../alice",
+    b"alice/../alice",
+    b"../../outside",
+    b"/etc/passwd",
+    b".",
+    b"..",
+    b"-rf",
+    b"alice/",
+    b"./alice",
+    b"alice\n",
+    b"alice\nrefused reason=none user=bob",
+    b"alice\r",
+    b"\x1b[2Jalice",
+    b"alice\x7f",
+    b"\xff\xfe\xfd",
+    b"al\xc3",
+    b"\xc0\xaf..\xc0\xafx",
+    b" ",
+    b"%s%s%n",
+    b"${HOME}",
+    b"${USER}",
+    b"alice ",
+    b"Alice",
+    b"alice\t-\t00",
+    b"CORP\\alice",
+    b"alice@CORP",
+    b"users.oath",
+    b"key",
+];
+
+fn shortened(name: &[u8]) -> String {
+    name.escape_ascii().to_string().chars().take(40).collect()
+}
+
+fn names_below(folder: &Path) -> BTreeSet<OsString> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(folder).expect("our own folder") {
+        let path = entry.expect("an entry of our own folder").path();
+        if path.is_dir() {
+            names.extend(names_below(&path));
+        }
+        names.insert(path.into_os_string());
+    }
+    names
+}
+
+/// Answers of 512, 513 and 10,000 bytes.
+pub(crate) fn long_answers(course: &Course) -> Finding {
+    let (undamaged, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
+    let mut tally = Tally::default();
+    let code = alice.code(alice.now);
+    for length in [512, 513, 10_000] {
+        let answers = [
+            (" ".repeat(length - code.len()) + code, Expected::AnAnswer),
+            (code.to_owned() + &" ".repeat(length - code.len()), Expected::AnAnswer),
+            ("9".repeat(length), Expected::Refused),
+            (code.repeat(length / code.len()), Expected::Refused),
+            (format!("{code}{}", "x".repeat(length - code.len())), Expected::Refused),
+            (format!("{code}{}", "%n".repeat(length / 2)), Expected::Refused),
+        ];
+        for (typed, expected) in answers {
+            let world = undamaged.copy();
+            let outcome = world.attempt_with(&alice, alice.now, &typed);
+            let what = format!("an answer of {} bytes", typed.len());
+            let sound = match expected {
+                Expected::AnAnswer => outcome.must_be_an_answer(&what),
+                Expected::Refused => outcome.must_be_refused(&what),
+            };
+            tally.add(
+                sound.and_then(|()| world.attempt(&alice, alice.now + 1).must_be_let_in("the next code")),
+            );
+        }
+    }
+    Ok(tally)
+}
+
+#[derive(Clone, Copy)]
+enum Expected {
+    /// In or out: blanks around a code may be fine.
+    AnAnswer,
+    Refused,
+}
+
+/// A conversation that returns NULL, or fails: nobody is let in, and nobody is charged for it.
+pub(crate) fn broken_conversations(course: &Course) -> Finding {
+    const TIMES: usize = 10;
+    let (undamaged, alice) = World::of_alice(course.module, Extra::Throttle, &mut course.random());
+    let mut tally = Tally::default();
+    for answer in [Answer::Null, Answer::ConversationError, Answer::Text(Vec::new())] {
+        let world = undamaged.copy();
+        let attempt = || {
+            for _ in 0..TIMES {
+                // Whoever asks again gets the same again.
+                let login =
+                    (0..3).fold(world.login(&alice, alice.now), |login, _| login.answers(answer.clone()));
+                play::run(login).must_be_refused("without an answer")?;
+            }
+            world.attempt(&alice, alice.now).must_be_let_in(&format!("the right code, after {TIMES} times"))
+        };
+        tally.add(attempt().map_err(|what| format!("{answer:?}: {what}")));
+    }
+    Ok(tally)
+}
+
+/// A person who never answers holds nobody up; nor does it when that one is killed.
+pub(crate) fn never_answers(course: &Course) -> Finding {
+    let (world, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
+    let mut tally = Tally::default();
+    let mut step = alice.now;
+    for _ in 0..course.count {
+        let sits: Vec<_> = (0..4)
+            .map(|_| {
+                let mut login = world.login(&alice, step).answers(Answer::Held(b"000000".to_vec())).start();
+                login.wait_for_the_prompt();
+                login
+            })
+            .collect();
+        let beside = world.attempt(&alice, step).must_be_let_in("another login meanwhile");
+        for login in sits {
+            let killed = Outcome::of(&login.kill());
+            assert!(matches!(killed, Outcome::Died(_)), "it was at its prompt: {killed}");
+        }
+        let after = world.attempt(&alice, step + 1).must_be_let_in("a login afterwards");
+        tally.add(beside.and(after));
+        step += 2;
+    }
+    Ok(tally)
+}
