@@ -20,7 +20,8 @@ const FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
 /// The largest PAM file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-const CURE: &str = "put \"account required pam_mfa.so\" above every account line that is an include, sufficient, or has [..]";
+const CURE: &str = "put \"account required pam_mfa.so\" above every account line that is sufficient, has [..], or includes such lines \
+                    (Debian: @include common-account)";
 
 const RESET: &str = "its control has a reset, which would forget that pam_mfa.so has refused: use \"account requisite pam_mfa.so\"";
 
@@ -43,7 +44,8 @@ pub(crate) fn check_account_phase(
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(format!("{}: {error}", path.display())),
             Ok(text) => {
-                let checked = check(&text, own_path).and_then(|()| check_included(&text, &folders, 0));
+                let checked = check(&text, own_path, &folders);
+                let checked = checked.and_then(|()| check_included(&text, &folders, 0));
                 return checked.map_err(|Fault { line, why }| {
                     let line = line.map_or_else(String::new, |number| format!(", line {number}"));
                     format!("nobody can be enrolled at a login by {}{line}: {why}", path.display())
@@ -83,13 +85,13 @@ impl Fault {
 }
 
 /// Looks through the account lines: first those that could end the phase before this module, then the module, then the rest.
-fn check(text: &str, own_path: Option<&Path>) -> Result<(), Fault> {
+fn check(text: &str, own_path: Option<&Path>, folders: &[&Path]) -> Result<(), Fault> {
     let mut ours: Option<Control> = None;
     for Line { number, words } in lines(text)? {
         let Some(entry) = Entry::read(number, &words)? else { continue };
         match &ours {
             None if entry.is_ours() => ours = Some(our_control(&entry, own_path)?),
-            None => check_before(&entry)?,
+            None => check_before(&entry, folders, 0)?,
             // A failure of a required module is remembered until the end, unless a later line says that nothing happened.
             Some(Control::Required) if entry.control == Control::Listed(Listed::WithReset) => {
                 return Err(Fault::at(number, RESET));
@@ -104,8 +106,8 @@ fn check(text: &str, own_path: Option<&Path>) -> Result<(), Fault> {
 /// How deep libpam follows includes (PAM_SUBSTACK_MAX_LEVEL).
 const MAX_DEPTH: u8 = 16;
 
-/// Looks through what a file includes for a control with a reset: behind a required module it would forget a refusal there, too. What stands
-/// before our line is not included from anywhere, see `check_before`; a requisite module has ended the phase by then.
+/// Looks through what a file includes for a control with a reset: behind a required module it would forget a refusal there, too. What is
+/// included before our line has no such control, see `check_before`; a requisite module has ended the phase by then.
 fn check_included(text: &str, folders: &[&Path], depth: u8) -> Result<(), Fault> {
     for Line { number, words } in lines(text)? {
         let Some(entry) = Entry::read(number, &words)? else { continue };
@@ -122,13 +124,17 @@ fn check_included(text: &str, folders: &[&Path], depth: u8) -> Result<(), Fault>
             let cure = "use \"account requisite pam_mfa.so\", which needs no look at it";
             Fault::at(number, format!("what it includes, {}: {why}: {cure}", entry.module))
         };
-        let read = folders.iter().find_map(|folder| read(&folder.join(&entry.module)).ok());
-        let included = read.ok_or_else(|| why("it can't be read"))?;
+        let included = included(&entry, folders).ok_or_else(|| why("it can't be read"))?;
         if depth >= MAX_DEPTH || check_included(&included, folders, depth.saturating_add(1)).is_err() {
             return Err(why("it is not certain that it forgets no refusal (reset)"));
         }
     }
     Ok(())
+}
+
+/// The file that an include names. None: it can't be read.
+fn included(entry: &Entry, folders: &[&Path]) -> Option<String> {
+    folders.iter().find_map(|folder| read(&folder.join(&entry.module)).ok())
 }
 
 fn our_control(entry: &Entry, own_path: Option<&Path>) -> Result<Control, Fault> {
@@ -159,15 +165,32 @@ fn is_loaded_from(module: &Path, own_path: &Path) -> bool {
     is_in_libpams_folder && own_path.file_name() == Some(module.as_os_str())
 }
 
-fn check_before(entry: &Entry) -> Result<(), Fault> {
+/// Whether a line above ours leaves it certain that the phase comes to ours. Debian's files begin with `@include common-auth`, in which no
+/// line is about accounts: what is included is looked at.
+fn check_before(entry: &Entry, folders: &[&Path], depth: u8) -> Result<(), Fault> {
     let what = match entry.control {
         // The worst these can do is to refuse.
         Control::Required | Control::Requisite | Control::Optional => return Ok(()),
         Control::Sufficient => "a sufficient module",
+        Control::Include if depth < MAX_DEPTH && ends_nothing(entry, folders, depth) => return Ok(()),
         Control::Include => "what is included here",
         Control::Listed(_) => "a control in [..]",
     };
-    Err(Fault::at(entry.line, format!("{what} could end the account phase before pam_mfa.so: {CURE}")))
+    let cure = "put \"account required pam_mfa.so\" above it";
+    Err(Fault::at(entry.line, format!("{what} could end the account phase before pam_mfa.so: {cure}")))
+}
+
+/// Whether everything that an include stands for is such a line.
+fn ends_nothing(include: &Entry, folders: &[&Path], depth: u8) -> bool {
+    let harmless = |text: &str| -> Result<(), Fault> {
+        for Line { number, words } in lines(text)? {
+            if let Some(entry) = Entry::read(number, &words)? {
+                check_before(&entry, folders, depth.saturating_add(1))?;
+            }
+        }
+        Ok(())
+    };
+    included(include, folders).is_some_and(|text| harmless(&text).is_ok())
 }
 
 /// A line that concerns the account phase.
@@ -336,7 +359,7 @@ mod tests {
 
     /// Nothing if the file is fine, or the line at fault (0 if it is none) and why.
     fn fault(text: &str) -> Option<(usize, String)> {
-        check(text, Some(Path::new("/lib/security/pam_mfa.so")))
+        check(text, Some(Path::new("/lib/security/pam_mfa.so")), &[])
             .err()
             .map(|Fault { line, why }| (line.unwrap_or(0), why))
     }
@@ -455,14 +478,42 @@ mod tests {
         std::fs::create_dir(path("link")).unwrap();
         std::os::unix::fs::symlink(path("pam_mfa.so"), path("link/pam_mfa.so")).unwrap();
         let is_fine = |module: &Path, own: &Path| {
-            check(&format!("account required {}", module.display()), Some(own)).is_ok()
+            check(&format!("account required {}", module.display()), Some(own), &[]).is_ok()
         };
         assert!(is_fine(&path("link/pam_mfa.so"), &path("pam_mfa.so")));
         assert!(!is_fine(&path("pam_mfa.so"), &path("other")));
         assert!(!is_fine(&path("none/pam_mfa.so"), &path("pam_mfa.so")));
         assert!(!is_fine(Path::new("pam_mfa.so"), &path("pam_mfa.so")), "not from libpam's folder");
         assert!(is_fine(Path::new("pam_mfa.so"), Path::new("/usr/lib/security/pam_mfa.so")));
-        assert!(check("account required pam_mfa.so", None).is_err());
+        assert!(check("account required pam_mfa.so", None, &[]).is_err());
+    }
+
+    #[test]
+    fn an_include_above_it_is_fine_if_nothing_in_it_could_end_the_phase() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        // As Debian's common-auth and common-account are.
+        write("common-auth", "auth [success=1 default=ignore] pam_unix.so nullok\nauth requisite pam_deny.so\n");
+        write("common-account", "account [success=1 new_authtok_reqd=done default=ignore] pam_unix.so\n");
+        write("strict", "account required pam_nologin.so\n@include common-auth\n");
+        write("sufficient", "account sufficient pam_x.so\n");
+        write("outer", "@include sufficient\n");
+        write("nonsense", "acount required pam_x.so\n");
+        write("round", "account include round\n");
+        let own = Path::new("/lib/security/pam_mfa.so");
+        let verdict = |include: &str| {
+            write("service", &format!("{include}\naccount required pam_mfa.so\n@include common-account\n"));
+            check_account_phase(b"service", Some(folder.path()), Some(own))
+        };
+        for include in ["@include common-auth", "@include strict", "account include strict"] {
+            assert_eq!(verdict(include), Ok(()), "{include}");
+        }
+        for name in ["common-account", "sufficient", "outer", "nonsense", "round", "none", ""] {
+            for include in [format!("@include {name}"), format!("account substack {name}")] {
+                let why = verdict(&include).unwrap_err();
+                assert!(why.contains("service, line 1"), "{include}: {why}");
+            }
+        }
     }
 
     #[test]
