@@ -493,7 +493,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         // As Debian's common-auth and common-account are.
-        write("common-auth", "auth [success=1 default=ignore] pam_unix.so nullok\nauth requisite pam_deny.so\n");
+        write(
+            "common-auth",
+            "auth [success=1 default=ignore] pam_unix.so nullok\nauth requisite pam_deny.so\n",
+        );
         write("common-account", "account [success=1 new_authtok_reqd=done default=ignore] pam_unix.so\n");
         write("strict", "account required pam_nologin.so\n@include common-auth\n");
         write("sufficient", "account sufficient pam_x.so\n");
