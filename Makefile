@@ -8,7 +8,9 @@ SYSCONFDIR ?= /etc
 PAMDIR ?= $(firstword $(wildcard /lib/$(shell uname -m)-linux-gnu/security /usr/lib64/security /lib64/security /usr/lib/security /lib/security) /lib/security)
 
 RELEASE := target/release
-PROGRAMS := -p pam-mfa -p mfa-enroll -p mfa-admin
+PROGRAMS := -p pam-mfa -p mfa-enroll -p mfa-admin -p mfad
+# What this system's PAM files include: common-auth and common-account on Debian, system-auth for both elsewhere.
+PAMSTACK := $(if $(wildcard /etc/pam.d/system-auth),s|@STACK@-.*|system-auth|,s|@STACK@|common|; s|@ACCOUNT@|account|)
 
 .PHONY: help
 help:
@@ -64,7 +66,14 @@ install: build
 	install -D -m 0644 $(RELEASE)/libpam_mfa.so $(DESTDIR)$(PAMDIR)/pam_mfa.so
 	install -D -m 0755 $(RELEASE)/mfa-enroll $(DESTDIR)$(PREFIX)/bin/mfa-enroll
 	install -D -m 0755 $(RELEASE)/mfa-admin $(DESTDIR)$(PREFIX)/sbin/mfa-admin
-	install -d -m 0755 $(DESTDIR)$(SYSCONFDIR)/pam-mfa
+	install -D -m 0755 $(RELEASE)/mfad $(DESTDIR)$(PREFIX)/sbin/mfad
+	install -d -m 0755 $(DESTDIR)$(SYSCONFDIR)/pam-mfa $(DESTDIR)$(SYSCONFDIR)/pam.d
+	test -d $(DESTDIR)/var/lib/pam-mfa || install -d -m 0700 $(DESTDIR)/var/lib/pam-mfa
+	test -e $(DESTDIR)$(SYSCONFDIR)/pam.d/mfa-enroll || \
+		sed '$(PAMSTACK)' packaging/pam/mfa-enroll >$(DESTDIR)$(SYSCONFDIR)/pam.d/mfa-enroll
+	install -D -m 0644 packaging/systemd/mfad.socket $(DESTDIR)$(PREFIX)/lib/systemd/system/mfad.socket
+	install -D -m 0644 packaging/systemd/mfad.service $(DESTDIR)$(PREFIX)/lib/systemd/system/mfad.service
+	install -D -m 0644 packaging/systemd/pam-mfa.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/pam-mfa.conf
 	for page in packaging/man/*.[158]; do \
 		install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; \
 	done

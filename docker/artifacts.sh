@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds what the images hold (the module, mfa-enroll, mfa-admin) so that it runs on the releases named (default:
+# Builds what the images hold (the module, mfa-enroll, mfa-admin, mfad) so that it runs on the releases named (default:
 # bookworm trixie), into target/docker/artifacts. With --panic-build first, also the module that can be told to panic.
 # A host whose C library is newer than the oldest release's builds in a container. PAM_MFA_BUILD=container does so anyway.
 source "$(dirname "$0")/lib.sh"
@@ -31,10 +31,10 @@ main() {
 build_release() {
     local build=$1 folder=$target_folder
     if [ "$build" = build_in_container ]; then folder=$target_folder/docker/build; fi
-    say "building pam_mfa.so, mfa-enroll and mfa-admin"
-    "$build" "$folder" -p pam-mfa -p mfa-enroll -p mfa-admin
+    say "building pam_mfa.so, mfa-enroll, mfa-admin and mfad"
+    "$build" "$folder" -p pam-mfa -p mfa-enroll -p mfa-admin -p mfad
     cp "$folder/release/libpam_mfa.so" "$artifacts_folder/pam_mfa.so"
-    cp "$folder/release/mfa-enroll" "$folder/release/mfa-admin" "$artifacts_folder/"
+    cp "$folder/release/mfa-enroll" "$folder/release/mfa-admin" "$folder/release/mfad" "$artifacts_folder/"
 }
 
 # A folder of its own: the feature must never find its way into a release build.

@@ -99,7 +99,10 @@ impl Session {
     /// Why `mfad` did not answer, and the cure.
     pub(crate) fn no_reply(&self, error: &AskError, user: &UserName) -> Failure {
         let hint = match error {
-            AskError::NotRunning { .. } => "no daemon answers there: ask an administrator".to_owned(),
+            AskError::NotRunning { .. } => {
+                "ask an administrator to start it, by systemctl enable --now mfad.socket; see mfad(8)"
+                    .to_owned()
+            }
             AskError::TimedOut | AskError::Closed => {
                 format!("see whether it was done: {}; then try again", self.command(user, "status"))
             }

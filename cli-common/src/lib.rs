@@ -1,4 +1,4 @@
-//! What `mfa-enroll` and `mfa-admin` share.
+//! What `mfa-enroll`, `mfa-admin` and, of the log and of failures, `mfad` share.
 //!
 //! ```text
 //!  --store DIR ──> Session ── Request ──> mfa_core::answer()
@@ -28,6 +28,7 @@ pub use mfa_wire::Password;
 pub use failure::{Ending, Failure};
 pub use fleet::AccountNames;
 pub use hidden::HiddenInput;
+pub use log::record as log_event;
 pub use output::{Charset, Format, Output, wrapped};
 pub use progress::Progress;
 pub use report::{AccountReport, ChangeReport};

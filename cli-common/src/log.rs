@@ -16,7 +16,7 @@ const SOCKET: &str = "/dev/log";
 const PRIORITY: u8 = 10 * 8 + 5;
 
 /// Logs an event in the name of `program`. Logging that fails changes nothing.
-pub(crate) fn record(program: &str, event: &Event) {
+pub fn record(program: &str, event: &Event) {
     // Not by syslog(3): the safe wrapper of it that we have knows no authpriv.
     let _ = send(&message(program, process::id(), event));
 }

@@ -35,14 +35,14 @@ impl HostKey {
         Ok(Self(Secret::random(KEY_BYTES)?))
     }
 
-    /// Reads the text of a key file.
-    pub(crate) fn from_text(text: &str) -> Option<Self> {
+    /// Reads the text of a key file; None if it is not one.
+    pub fn from_text(text: &str) -> Option<Self> {
         let secret = Secret::from_base32(text.strip_prefix(KEY_PREFIX)?.strip_suffix('\n')?)?;
         (secret.len() == KEY_BYTES).then_some(Self(secret))
     }
 
     /// The text of a key file.
-    pub(crate) fn expose_text(&self) -> zeroize::Zeroizing<String> {
+    pub fn expose_text(&self) -> zeroize::Zeroizing<String> {
         let mut text = zeroize::Zeroizing::new(String::with_capacity(128));
         text.push_str(KEY_PREFIX);
         text.push_str(&self.0.to_base32());
