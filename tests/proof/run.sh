@@ -14,11 +14,11 @@ main() {
     done
     if [ ${#missing[@]} -gt 0 ]; then install_packages "the proof kit" "${missing[@]}"; fi
     say "building"
-    cargo build --locked --release -p pam-mfa -p mfa-enroll
+    cargo build --locked --release -p pam-mfa -p mfa-enroll -p mfa-admin
     cargo build --locked -p mfa-pam-tests -p mfa-proof
     local artifacts=$target_folder/proof/artifacts
     mkdir -p "$artifacts"
-    ln -sf "$target_folder"/release/{libpam_mfa.so,mfa-enroll} "$target_folder/debug/pam-application" "$artifacts/"
+    ln -sf "$target_folder"/release/{libpam_mfa.so,mfa-enroll,mfa-admin} "$target_folder/debug/pam-application" "$artifacts/"
     # Mounts of its own: none is left behind, however it ends.
     as_root env MFA_ARTIFACTS="$artifacts" unshare --mount --propagation private \
         "$target_folder/debug/mfa-proof" --output "$target_folder/proof" "$@"

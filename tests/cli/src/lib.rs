@@ -17,7 +17,7 @@ pub mod terminal;
 
 use std::process::Command;
 
-use mfa_test_harness::{Store, account, artifacts};
+use mfa_test_harness::{Store, account};
 
 pub use pipe::{Dialogue, Ran, run};
 pub use terminal::Terminal;
@@ -29,11 +29,7 @@ pub fn mfa_enroll(store: &Store, user: &str) -> Command {
 
 /// `mfa-admin --store STORE`, to be completed.
 pub fn mfa_admin(store: &Store) -> Command {
-    let path = artifacts::folder().join("mfa-admin");
-    assert!(path.exists(), "{} is missing\nhint: make test-fast builds it", path.display());
-    let mut command = Command::new(path);
-    command.arg("--store").arg(store.path());
-    in_locale(command, "C.UTF-8")
+    in_locale(account::mfa_admin(store), "C.UTF-8")
 }
 
 /// The same command in a locale, and with nothing else in its environment that changes what it prints.

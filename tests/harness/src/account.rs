@@ -162,6 +162,13 @@ pub fn mfa_enroll(store: &Store, user: &str) -> Command {
     command
 }
 
+/// `mfa-admin --store STORE`, to be completed.
+pub fn mfa_admin(store: &Store) -> Command {
+    let mut command = Command::new(artifacts::mfa_admin());
+    command.arg("--store").arg(store.path());
+    command
+}
+
 /// Runs a command that has to work and says one line of JSON.
 fn run_json(command: &mut Command) -> Value {
     let output = command.output().expect("mfa-enroll starts");

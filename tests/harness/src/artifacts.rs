@@ -13,6 +13,11 @@ pub fn mfa_enroll() -> PathBuf {
     built("mfa-enroll")
 }
 
+/// The administrator's tool under test.
+pub fn mfa_admin() -> PathBuf {
+    built("mfa-admin")
+}
+
 /// The program that logs in (tests/pam/src/bin/pam-application).
 pub fn pam_application() -> PathBuf {
     built("pam-application")

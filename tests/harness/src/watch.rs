@@ -29,9 +29,7 @@ pub(crate) fn over(transcript: &Transcript) {
     for_panics("the log", &transcript.log_text());
     assert_eq!(transcript.stderr, "", "a module wrote to the standard error of its host");
     assert_eq!(transcript.stdout, "", "a module wrote to the standard output of its host");
-    if std::env::var_os("SCRATCH").is_none() {
-        assert!(transcript.meddled.is_empty(), "a module called {:?}", transcript.meddled);
-    }
+    assert!(transcript.meddled.is_empty(), "a module called {:?}", transcript.meddled);
     assert_eq!(transcript.unanswered, 0, "a prompt more than there are answers: {:?}", transcript.prompts());
     if let [before, after] = transcript.host.as_slice() {
         let changes = before.changes(after);

@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use mfa_test_harness::oathtool::Generator;
+use mfa_test_harness::account::mfa_enroll;
+use mfa_test_harness::oathtool::{Generator, hotp};
 use mfa_test_harness::{Account, Login, Stack, Store, account, artifacts};
+use serde_json::Value;
 
 use crate::course::Random;
 
@@ -114,6 +116,27 @@ impl World {
         (world, people.pop().expect("one was asked for"))
     }
 
+    /// A world where alice has a device that counts: with its seed, and the first counter that nothing has used up.
+    pub(crate) fn of_alice_who_counts(module: Module, random: &mut Random) -> (Self, String, u64) {
+        const USER: &str = "alice";
+        let store = Store::temporary();
+        let (seed, mut next) = (seed(random), 0);
+        let mut secret = base32(&seed);
+        match module {
+            Module::Mfa => (secret, next) = mfa_counter(&store, USER),
+            Module::GoogleAuthenticator => {
+                // As `google-authenticator --counter-based --window-size=3` writes it. It begins at 1.
+                next = 1;
+                let text = format!("{secret}\n\" WINDOW_SIZE 3\n\" HOTP_COUNTER {next}\n");
+                private_file(&store.path().join(USER), &text);
+            }
+            Module::Oath => {
+                private_file(&store.path().join(USERS_FILE), &format!("HOTP {USER} - {}\n", hex(&seed)));
+            }
+        }
+        (Self::over(module, store), secret, next)
+    }
+
     /// The same world once more: for attempts that begin alike.
     pub(crate) fn copy(&self) -> Self {
         Self::over(self.module, self.store.copy())
@@ -123,6 +146,12 @@ impl World {
     pub(crate) fn over(module: Module, store: Store) -> Self {
         let stack = stack(module, &store);
         Self { module, store, stack }
+    }
+
+    /// The same accounts behind a PAM line with one more word.
+    pub(crate) fn with_option(self, word: &str) -> Self {
+        let stack = stack_with(self.module, &self.store, word);
+        Self { stack, ..self }
     }
 
     /// A login of this person, the clock in the middle of `step`, nothing typed yet.
@@ -230,6 +259,11 @@ impl Person {
 }
 
 fn stack(module: Module, store: &Store) -> Stack {
+    stack_with(module, store, "")
+}
+
+/// The same with one more word of the PAM line.
+fn stack_with(module: Module, store: &Store, word: &str) -> Stack {
     let folder = store.path();
     let folder = folder.display();
     let line = match module {
@@ -240,9 +274,10 @@ fn stack(module: Module, store: &Store) -> Stack {
                 nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().expect("we have a name");
             format!("{} secret={folder}/${{USER}} user={}", peer(module), owner.name)
         }
-        Module::Oath => format!("{} usersfile={folder}/{USERS_FILE} window=3 digits=6", peer(module)),
+        Module::Oath => format!("{} usersfile={folder}/{USERS_FILE} window=1 digits=6", peer(module)),
     };
-    Stack::new(&format!("auth required {line}"))
+    // As every distribution ends its stacks: a module that has no opinion (PAM_IGNORE) lets in.
+    Stack::new(&format!("auth required {line} {word}\nauth required pam_permit.so"))
 }
 
 fn mfa_account(store: &Store, user: &str, extra: Extra) -> Person {
@@ -251,6 +286,29 @@ fn mfa_account(store: &Store, user: &str, extra: Extra) -> Person {
         Extra::RecoveryCodes => account.with_recovery_codes(store),
         Extra::Nothing | Extra::Throttle => account,
     })
+}
+
+/// A device that counts, by `mfa-enroll add --counter`.
+fn mfa_counter(store: &Store, user: &str) -> (String, u64) {
+    const CODES: u64 = 2;
+    let mut child = mfa_enroll(store, user)
+        .args(["add", "--counter", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("mfa-enroll starts");
+    let mut offer = String::new();
+    let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+    output.read_line(&mut offer).expect("mfa-enroll speaks UTF-8");
+    let offer: Value = serde_json::from_str(&offer).expect("a line of JSON");
+    let secret = offer.get("secret").and_then(Value::as_str).expect("an offer has a key").to_owned();
+    let mut input = child.stdin.take().expect("it is piped");
+    for counter in 0..CODES {
+        writeln!(input, "{}", hotp(&secret, 6, counter)).expect("mfa-enroll reads two codes");
+    }
+    drop(input);
+    assert!(child.wait().expect("our own child").success(), "mfa-enroll add --counter");
+    (secret, CODES)
 }
 
 /// The file is as `google-authenticator --time-based --disallow-reuse --window-size=3` writes it, with
@@ -281,11 +339,7 @@ fn oath_accounts(store: &Store, users: &[&str], random: &mut Random) -> Vec<Pers
         .iter()
         .map(|user| {
             let seed = seed(random);
-            let _ = write!(text, "HOTP/T30 {user} - ");
-            for byte in &seed {
-                let _ = write!(text, "{byte:02x}");
-            }
-            text.push('\n');
+            let _ = writeln!(text, "HOTP/T30 {user} - {}", hex(&seed));
             known(user, base32(&seed), Vec::new())
         })
         .collect();
@@ -331,6 +385,13 @@ fn private_file(path: &Path, text: &str) {
 
 fn seed(random: &mut Random) -> Vec<u8> {
     (0..20).map(|_| random.next().to_le_bytes()[0]).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// RFC 4648; a seed has 20 bytes, which need no padding.

@@ -20,6 +20,11 @@ impl Course {
         (0..self.count).map(|index| (start + index * total / self.count) % total).collect()
     }
 
+    /// The same for one of `parts` that share its count.
+    pub(crate) fn part_of(&self, parts: usize) -> Self {
+        Self { module: self.module, count: (self.count / parts.max(1)).max(1), seed: self.seed }
+    }
+
     pub(crate) fn random(&self) -> Random {
         Random(self.seed)
     }

@@ -211,6 +211,18 @@ impl Enrolled {
         device.login(world, 1).must_be_let_in("a device enrolled afterwards")
     }
 
+    /// What must hold after an end between the key and its codes: the same key is shown again, and can be proven.
+    pub(crate) fn must_go_on_with_the_same_key(&self, world: &World) -> Attempt {
+        let first = self.device.as_ref().ok_or("no key was shown")?;
+        let again = plain(world);
+        again.must_be_done().map_err(|what| format!("once more, {what}"))?;
+        let second = again.device.ok_or("another enrollment showed no key")?;
+        if first.generator.secret != second.generator.secret {
+            return Err("another key was shown".to_owned());
+        }
+        second.login(world, 1).must_be_let_in("the device")
+    }
+
     /// The program writes a file anew: there has to be the old one or the new one, and whole.
     fn file_must_be_sound(&self, world: &World, owner: Option<&Person>) -> Attempt {
         let old_works = owner.is_some_and(|owner| world.attempt(owner, owner.now).is_let_in());

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 
 use crate::adapters::{Extra, Person, World};
 use crate::calls::{Deed, described};
+use crate::changes::{CHANGES, Scene};
 use crate::course::Course;
 use crate::enrollment;
 use crate::play::{Outcome, Told};
@@ -111,6 +112,34 @@ pub(crate) fn one_call_of_an_enrollment_fails(course: &Course) -> Finding {
         tally.add(sound.map_err(|what| format!("{error} from {}: {what}", fault.call)));
     }
     Ok(tally.remark(format!("of {calls} calls with {} errors", ERRORS.len())))
+}
+
+/// Each call of every other change once with an error.
+pub(crate) fn one_call_of_a_change_fails(course: &Course) -> Finding {
+    let scene = Scene::new(course)?;
+    let (mut tally, mut calls_of_all) = (Tally::default(), 0);
+    for change in CHANGES {
+        let mut calls = 0;
+        Scene::traced(&scene.world(change), change, |tracee, stop| {
+            calls += usize::from(matches!(stop, Stop::Before(call) if can_fail(tracee, call)));
+            Next::GoOn
+        })
+        .must_be_done();
+        for at in course.part_of(CHANGES.len()).pick(calls * ERRORS.len()) {
+            let (index, error) =
+                (at / ERRORS.len(), *ERRORS.get(at % ERRORS.len()).expect("it is below their number"));
+            let world = scene.world(change);
+            let mut fault = Fault::at(index, &world);
+            let disturbed =
+                Scene::traced(&world, change, |tracee, stop| fault.next(tracee, stop, |_| Next::Fail(error)));
+            let sound = scene.must_be_sound(&world, change, &disturbed, disturbed.told());
+            tally.add(
+                sound.map_err(|what| format!("{} with {error} from {}: {what}", change.name, fault.call)),
+            );
+        }
+        calls_of_all += calls;
+    }
+    Ok(tally.remark(format!("of {calls_of_all} calls with {} errors", ERRORS.len())))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use mfa_test_harness::{Host, Login, Store};
 
 use crate::adapters::{Extra, Module, Person, World};
 use crate::calls::described;
+use crate::changes::{CHANGES, Scene};
 use crate::course::{Course, Random};
 use crate::enrollment;
 use crate::play::Told;
@@ -150,6 +151,29 @@ fn killed_enrollments(course: &Course, undamaged: &World, owner: Option<&Person>
         tally.add(sound.map_err(|what| format!("killed {}: {what}", knife.place)));
     }
     Ok(tally.remark(format!("an enrollment has {stops} such moments")))
+}
+
+/// Every other change of an account by the module's own programs.
+pub(crate) fn change_at_every_call(course: &Course) -> Finding {
+    let scene = Scene::new(course)?;
+    let (mut tally, mut stops_of_all) = (Tally::default(), 0);
+    for change in CHANGES {
+        let mut stops = 0;
+        Scene::traced(&scene.world(change), change, |_, _| {
+            stops += 1;
+            Next::GoOn
+        })
+        .must_be_done();
+        for moment in course.part_of(CHANGES.len()).pick(stops) {
+            let world = scene.world(change);
+            let mut knife = Knife::at(moment, &world);
+            let killed = Scene::traced(&world, change, |tracee, stop| knife.next(tracee, stop));
+            let sound = scene.must_be_sound(&world, change, &killed, killed.told());
+            tally.add(sound.map_err(|what| format!("{} killed {}: {what}", change.name, knife.place)));
+        }
+        stops_of_all += stops;
+    }
+    Ok(tally.remark(format!("{} changes have {stops_of_all} such moments", CHANGES.len())))
 }
 
 /// So often a login can be killed between two things that it does.

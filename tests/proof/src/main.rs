@@ -12,6 +12,7 @@
 
 mod adapters;
 mod calls;
+mod changes;
 mod clock;
 mod course;
 mod devices;
@@ -71,6 +72,10 @@ struct Options {
     #[arg(long, value_name = "FOLDER", default_value = "target/proof")]
     output: PathBuf,
 
+    /// End with the first trial that fails.
+    #[arg(long)]
+    stop_at_failure: bool,
+
     /// How many trials run beside each other. Without it: one for each processor.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -90,7 +95,12 @@ const TRIALS: &[Trial] = &[
     Trial("one-recovery-code-at-once", "one recovery code, 64 processes at a barrier: exactly one is let in", once::one_recovery_code_at_once, 50, 2),
     Trial("each-device-counts", "three devices: each one's code works, once", devices::each_counts, 20, 3),
     Trial("each-device-at-once", "the codes of three devices, 64 processes: exactly one is let in for each", devices::each_once_at_once, 20, 2),
+    Trial("one-bypass-code-at-once", "one bypass code of root's, 64 processes: exactly one; a replaced or expired one: nobody", once::one_bypass_code_at_once, 20, 1),
+    Trial("only-active-devices", "suspended, removed, not yet proven: refused; taken up again: let in", devices::only_active_ones_count, ALL, ALL),
+    Trial("counter-device", "a device that counts: each code once, older ones never", devices::counter_device, ALL, ALL),
     Trial("guesses-at-once", "64 wrong guesses at once count as 64 in a row do", neighbours::guesses_at_once, 20, 2),
+    Trial("guesses-cost-a-wait", "3 wrong codes and more: the right one has to wait, and then works", neighbours::guesses_cost_a_wait, ALL, ALL),
+    Trial("guesses-have-an-end", "100 wrong guesses an hour apart: the device is closed", neighbours::guesses_have_an_end, ALL, ALL),
     Trial("eight-users-at-once", "8 users at once: all are let in", neighbours::eight_users_at_once, 50, 5),
     Trial("another-session", "a session that ends while somebody is at the prompt does not refuse that one", neighbours::another_session, 20, 5),
     Trial("stranger-guesses", "a stranger who guesses does not refuse the owner", neighbours::stranger_guesses, 10, 2),
@@ -100,11 +110,13 @@ const TRIALS: &[Trial] = &[
     Trial("kill-a-recovery", "kill -9 before and after system calls of a login by recovery code", killed::recovery_at_every_call, 120, 10),
     Trial("kill-an-enrollment", "kill -9 before and after every system call of the enrollment of a second device", killed::enrollment_at_every_call, 1000, 20),
     Trial("kill-a-first-enrollment", "the same of a first device, in an empty store", killed::first_enrollment_at_every_call, 400, 20),
+    Trial("kill-a-change", "the same of every other change: recovery codes, suspend, resume, remove, bypass", killed::change_at_every_call, 500, 20),
     // What the system refuses.
     Trial("one-call-fails", "each open, write, sync, rename of a login fails with ENOSPC, EIO, EROFS, EDQUOT, EMFILE", faults::one_call_fails, ALL, 40),
     Trial("short-writes", "each write of a login writes half", faults::short_writes, ALL, ALL),
     Trial("wrong-code-and-a-call-fails", "a wrong code is refused whatever fails", faults::wrong_code_while_a_call_fails, ALL, 10),
     Trial("enrollment-call-fails", "each such call of an enrollment fails", faults::one_call_of_an_enrollment_fails, 200, 10),
+    Trial("change-call-fails", "each such call of every other change fails", faults::one_call_of_a_change_fails, 200, 10),
     Trial("disk-stays-broken", "all changes fail, or all syncs, until the disk is well again", faults::disk_stays_broken, ALL, ALL),
     // Power cuts.
     Trial("power-cut-at-success", "power cut at the moment of success (ext4, journal not flushed): the code is dead", power::cut_at_success, 20, 5),
@@ -112,19 +124,28 @@ const TRIALS: &[Trial] = &[
     Trial("power-cut-in-a-recovery", "the same of a login by recovery code", replay::cut_in_a_recovery, 100, 10),
     Trial("power-cut-in-an-enrollment", "the same of the enrollment of a second device", replay::cut_in_an_enrollment, 400, 20),
     Trial("power-cut-in-a-first-enrollment", "the same of a first device, in an empty store", replay::cut_in_a_first_enrollment, 200, 10),
+    Trial("power-cut-in-a-change", "the same of every other change", replay::cut_in_a_change, 500, 25),
+    Trial("power-cut-after-an-offer", "between the key that is shown and its codes: the same key is shown again", replay::cut_after_an_offer, 100, 20),
+    Trial("power-cut-after-a-failed-sync", "a sync fails, then the power: who was let in is not let in again", replay::cut_after_a_failed_sync, ALL, ALL),
+    Trial("lock-outlives-the-sync", "what is written under a lock is on the disk before the lock is let go of", replay::lock_outlives_the_sync, ALL, ALL),
     // The clock, and codes.
     Trial("clock-set-back", "the clock set back revives no code", clock::set_back, ALL, ALL),
     Trial("clock-set-forward", "the clock set forward: the code of then works, once", clock::set_forward, ALL, ALL),
     Trial("suspended", "asleep at the prompt: the time of the answer counts", clock::suspended, ALL, ALL),
-    Trial("window", "one step early or late is fine, ten are not", clock::window, ALL, ALL),
+    Trial("window", "one step early or late is fine, two are not", clock::window, ALL, ALL),
     Trial("older-code", "a code older than the one last used is dead", clock::older_code, ALL, ALL),
     Trial("colliding-codes", "two steps of a window with the same digits: used once, dead", clock::colliding_codes, 3, 1),
+    Trial("colliding-devices", "two devices that show the same digits in one window: used once, dead", devices::colliding_devices, 3, 1),
     // What lies where a file should be.
     Trial("instead-of-a-file", "FIFO, device, link, folder, huge file, wrong owner or mode: refused, at once", places::instead_of_a_file, ALL, ALL),
     Trial("folders", "a folder that others can write, of another owner, or a link: refused", places::folders, ALL, ALL),
+    Trial("damaged-bytes", "bytes lost, changed or old in each file: a used code stays used", places::damaged_bytes, ALL, ALL),
     Trial("before-an-enrollment", "the like where an enrollment wants to write: it ends, and the old device works", places::before_an_enrollment, ALL, ALL),
     // People and host programs.
     Trial("ugly-names", "user names of every ugly kind: refused, nothing left behind", people::ugly_names, ALL, ALL),
+    Trial("near-misses", "a digit off, missing or too many: refused", people::near_misses, ALL, 20),
+    Trial("each-to-their-own", "somebody else's code or files: refused", people::each_to_their_own, ALL, ALL),
+    Trial("misspelt-settings", "a word of the PAM line or of the policy that is not understood: nobody is let in", people::misspelt_settings, ALL, ALL),
     Trial("long-answers", "answers of 512, 513 and 10,000 bytes", people::long_answers, ALL, ALL),
     Trial("broken-conversations", "a conversation that returns NULL, fails, or says nothing: refused, nobody charged", people::broken_conversations, ALL, ALL),
     Trial("never-answers", "somebody who never answers holds nobody up", people::never_answers, 10, 2),
@@ -208,6 +229,9 @@ fn run_all(options: &Options, modules: &[Module], seed: u64) -> Vec<Entry> {
                     let Some((trial, module)) = tasks.get(index) else { return };
                     let entry = run_one(options, trial, *module, seed);
                     say(&entry.line());
+                    if options.stop_at_failure && !entry.is_in_order() {
+                        next.store(tasks.len(), Ordering::SeqCst);
+                    }
                     done.lock().expect("nothing panics while it holds this").push((index, entry));
                 }
             });

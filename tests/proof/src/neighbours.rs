@@ -94,6 +94,68 @@ impl std::fmt::Display for Wait {
     }
 }
 
+/// Guesses that keep to every wait come to an end: NIST SP 800-63B 3.2.2 allows 100 in a row.
+pub(crate) fn guesses_have_an_end(course: &Course) -> Finding {
+    const GUESSES: usize = 100;
+    /// Longer than any wait between two guesses.
+    const STEPS_APART: u64 = 121;
+    if course.module == Module::Oath {
+        return Err(Unfit::NotApplicable("it does not count wrong guesses"));
+    }
+    let (undamaged, alice) = World::of_alice(course.module, Extra::Throttle, &mut course.random());
+    let mut tally = Tally::default();
+    // From where the owner has logged in, and from where nobody has.
+    for place in [HOME, ELSEWHERE] {
+        let world = undamaged.copy();
+        let from = |step: u64, typed: &str| play::run(world.login(&alice, step).from(place).types(typed));
+        let at_home = play::run(world.login(&alice, alice.now).from(HOME).types(alice.code(alice.now)));
+        let mut attempt = at_home.must_be_let_in("the owner, before anybody guessed");
+        let mut step = alice.now + 2;
+        for _ in 0..GUESSES {
+            let right = alice.account.generator.codes(step - 12, 24);
+            let mut numbers = (0_u32..).map(|number| format!("{number:06}"));
+            let wrong = numbers.find(|number| !right.contains(number)).expect("nearly all codes are wrong");
+            attempt = attempt.and_then(|()| from(step, &wrong).must_be_refused("a wrong code"));
+            step += STEPS_APART;
+        }
+        let right = from(step, &alice.account.code(step));
+        let what = format!("the right code, after {GUESSES} wrong ones an hour apart from {place}");
+        tally.add(attempt.and_then(|()| right.must_be_refused(&what)));
+    }
+    Ok(tally)
+}
+
+/// A few wrong codes cost a wait, and the right code is not used up by being tried too soon.
+pub(crate) fn guesses_cost_a_wait(course: &Course) -> Finding {
+    if course.module == Module::Oath {
+        return Err(Unfit::NotApplicable("it does not count wrong guesses"));
+    }
+    let (undamaged, alice) = World::of_alice(course.module, Extra::Throttle, &mut course.random());
+    let mut tally = Tally::default();
+    for guesses in [3, 4, 6, 8] {
+        let world = undamaged.copy();
+        let mut second = alice.account.at(alice.now);
+        let period = alice.account.generator.period;
+        let mut attempt = || {
+            for guess in 0..guesses {
+                // Each as soon as it may be: pam_mfa waits for 1, 2, 4 .. seconds, google-authenticator counts those of 30 seconds.
+                second += if course.module == Module::Mfa { 1 << guess } else { 1 };
+                let wrong = alice.wrong_code(second / period, guess);
+                play::run(world.login(&alice, 0).at(second).types(wrong)).must_be_refused("a wrong code")?;
+            }
+            let step = second / period;
+            let right = || play::run(world.login(&alice, 0).at(second).types(alice.code(step)));
+            right().must_be_refused("the right code, in the same second")?;
+            let later = step + 121;
+            world.attempt(&alice, later).must_be_let_in("the right code an hour later")?;
+            world.attempt(&alice, later + 1).must_be_let_in("the next code: all is forgotten")
+        };
+        let sound: Attempt = attempt();
+        tally.add(sound.map_err(|what| format!("after {guesses} wrong codes: {what}")));
+    }
+    Ok(tally)
+}
+
 pub(crate) fn eight_users_at_once(course: &Course) -> Finding {
     let users = ["ada", "bob", "cyd", "dan", "eva", "fay", "gus", "hal"];
     let (world, people) = World::with(course.module, &users, Extra::Nothing, &mut course.random());

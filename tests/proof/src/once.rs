@@ -1,6 +1,8 @@
 //! One-time means once, also for many at the same instant.
 
+use mfa_test_harness::account::mfa_admin;
 use mfa_test_harness::{Host, Login, at_once};
+use serde_json::Value;
 
 use crate::adapters::{Extra, Module, World};
 use crate::course::Course;
@@ -46,6 +48,48 @@ pub(crate) fn one_recovery_code_at_once(course: &Course) -> Finding {
             world = undamaged.copy();
         }
         tally.add(exactly_one(world.login(&alice, alice.now).types(code)));
+    }
+    Ok(tally)
+}
+
+/// A code that root issues for the day the device is lost.
+pub(crate) fn one_bypass_code_at_once(course: &Course) -> Finding {
+    if course.module != Module::Mfa {
+        return Err(Unfit::NotApplicable("it has no bypass codes"));
+    }
+    let (undamaged, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
+    let mut tally = Tally::default();
+    for _ in 0..course.count {
+        let world = undamaged.copy();
+        let issue = || {
+            let issued = mfa_admin(&world.store)
+                .args([
+                    "bypass",
+                    "alice",
+                    "--valid",
+                    "1h",
+                    "--reason",
+                    "lost",
+                    "--no-account-check",
+                    "--json",
+                ])
+                .output()
+                .expect("it is built with the kit");
+            let said: Value = serde_json::from_slice(&issued.stdout).unwrap_or_default();
+            let code = said.get("code").and_then(Value::as_str);
+            code.unwrap_or_else(|| panic!("mfa-admin bypass: {issued:?}")).to_owned()
+        };
+        let (ended, expired) = (issue(), issue());
+        let attempt = || {
+            world
+                .attempt_with(&alice, alice.now, &ended)
+                .must_be_refused("a code that another one has replaced")?;
+            // Its hour is over.
+            world.attempt_with(&alice, alice.now + 125, &expired).must_be_refused("an expired code")?;
+            exactly_one(world.login(&alice, alice.now).types(issue()))?;
+            world.attempt(&alice, alice.now).must_be_let_in("the device as before")
+        };
+        tally.add(attempt());
     }
     Ok(tally)
 }

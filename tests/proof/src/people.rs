@@ -7,7 +7,7 @@ use std::path::Path;
 
 use mfa_test_harness::Answer;
 
-use crate::adapters::{Extra, World};
+use crate::adapters::{Extra, Module, Person, World};
 use crate::course::Course;
 use crate::play::{self, Outcome};
 use crate::scoreboard::{Attempt, Finding, Tally};
@@ -84,6 +84,99 @@ fn names_below(folder: &Path) -> BTreeSet<OsString> {
         names.insert(path.into_os_string());
     }
     names
+}
+
+/// Nearly right is wrong: a digit off, missing or too many, two changed about, the code backwards.
+pub(crate) fn near_misses(course: &Course) -> Finding {
+    let (undamaged, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
+    let (step, code) = (alice.now, alice.code(alice.now));
+    let mut misses = BTreeSet::new();
+    for at in 0..code.len() {
+        for digit in '0'..='9' {
+            let (before, after) =
+                (code.get(..at).unwrap_or_default(), code.get(at + 1..).unwrap_or_default());
+            misses.insert(format!("{before}{digit}{after}"));
+        }
+        misses.insert(code.get(at..).unwrap_or_default().to_owned());
+        misses.insert(code.get(..at).unwrap_or_default().to_owned());
+    }
+    for around in ["0", "00"] {
+        misses.extend([format!("{around}{code}"), format!("{code}{around}"), format!("{code}{code}")]);
+    }
+    misses.insert(code.chars().rev().collect());
+    // They may be right by chance.
+    misses.retain(|miss| !(step - 2..=step + 2).any(|step| alice.code(step) == miss));
+    let misses: Vec<String> = misses.into_iter().collect();
+    let mut tally = Tally::default();
+    for miss in course.pick(misses.len()).into_iter().filter_map(|at| misses.get(at)) {
+        let world = undamaged.copy();
+        let sound = world.attempt_with(&alice, step, miss).must_be_refused("nearly the right code");
+        let sound = sound.and_then(|()| world.attempt(&alice, step).must_be_let_in("the right code then"));
+        tally.add(sound.map_err(|what| format!("{miss:?} for {code}: {what}")));
+    }
+    Ok(tally)
+}
+
+/// What is one person's is of no use to another: neither the code, nor the files.
+pub(crate) fn each_to_their_own(course: &Course) -> Finding {
+    let (undamaged, people) =
+        World::with(course.module, &["alice", "bob"], Extra::Nothing, &mut course.random());
+    let [alice, bob] = people.as_slice() else { panic!("two were asked for") };
+    let mut tally = Tally::default();
+    for (owner, other) in [(alice, bob), (bob, alice)] {
+        let step = owner.now.max(other.now);
+        let world = undamaged.copy();
+        let types = |who: &Person, code: &str| world.attempt_with(who, step, code);
+        let attempt = || {
+            types(other, owner.code(step)).must_be_refused("somebody else's code")?;
+            types(owner, owner.code(step)).must_be_let_in("its owner with it")?;
+            types(other, other.code(step)).must_be_let_in("the other with the other's own")
+        };
+        tally.add(attempt());
+    }
+    if course.module == Module::Mfa {
+        // Of which the files are bound to their account.
+        let step = alice.now.max(bob.now);
+        for names in [&["devices.toml", "state"][..], &["devices.toml"], &["state"]] {
+            let world = undamaged.copy();
+            let user =
+                |who: &Person, name: &str| world.store.file(&format!("users/{}/{name}", who.account.user));
+            for name in names {
+                fs::copy(user(alice, name), user(bob, name)).expect("our own files");
+            }
+            let sound = [alice, bob].iter().try_for_each(|who| {
+                let outcome = world.attempt_with(bob, step, who.code(step));
+                let only_state = *names == ["state"];
+                if only_state || who.account.user == "alice" {
+                    outcome.must_be_refused(&format!("bob with the code of {}", who.account.user))
+                } else {
+                    outcome.must_be_an_answer("bob with his code")
+                }
+            });
+            tally.add(sound.map_err(|what| format!("{names:?} of alice in the place of bob's: {what}")));
+        }
+    }
+    Ok(tally)
+}
+
+/// A word in the PAM line or a key in the policy that is not understood: nobody is let in, as it may have been meant to tighten.
+pub(crate) fn misspelt_settings(course: &Course) -> Finding {
+    let (undamaged, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
+    let mut tally = Tally::default();
+    for word in ["no_such_word", "windwo=1", "=", "nullok2"] {
+        let world = undamaged.copy().with_option(word);
+        let sound = world.attempt(&alice, alice.now).must_be_refused("the login");
+        tally.add(sound.map_err(|what| format!("{word:?} in the PAM line: {what}")));
+    }
+    if course.module == Module::Mfa {
+        for text in ["throtle = \"stig\"\n", "throttle = \"strict\"\n", "[", "window_steps = 100\n", "\0"] {
+            let world = undamaged.copy();
+            fs::write(world.store.path().join("policy.toml"), text).expect("a file in our own folder");
+            let sound = world.attempt(&alice, alice.now).must_be_refused("the login");
+            tally.add(sound.map_err(|what| format!("the policy {text:?}: {what}")));
+        }
+    }
+    Ok(tally)
 }
 
 /// Answers of 512, 513 and 10,000 bytes.

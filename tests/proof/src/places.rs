@@ -1,13 +1,14 @@
 //! Something else in place of a file of the module: refused at once, whatever it is.
 
 use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use crate::adapters::{Extra, Person, World};
-use crate::course::Course;
+use crate::course::{Course, Random};
 use crate::enrollment;
 use crate::play;
 use crate::scoreboard::{Attempt, Finding, Tally};
@@ -40,6 +41,102 @@ pub(crate) fn before_an_enrollment(course: &Course) -> Finding {
         }
     }
     Ok(tally)
+}
+
+/// Bytes that a disk has lost, changed, or kept from before: whatever is left, a code that was used stays used.
+pub(crate) fn damaged_bytes(course: &Course) -> Finding {
+    let (undamaged, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
+    let mut random = course.random();
+    let contents = |world: &World| {
+        let read = |path: &PathBuf| fs::read(path).expect("our own file");
+        world.files(&alice).iter().map(read).collect::<Vec<_>>()
+    };
+    let before = contents(&undamaged);
+    // Twice, so that the code is used in each of two copies, where a module keeps two.
+    for step in [alice.now, alice.now + 1] {
+        let outcome = undamaged.attempt(&alice, step);
+        assert!(outcome.is_let_in(), "nothing is damaged: {outcome}");
+    }
+    let after = contents(&undamaged);
+    let mut damages = Vec::new();
+    for (index, (before, after)) in before.iter().zip(&after).enumerate() {
+        for at in places_in(after) {
+            for rot in [Rot::Zero, Rot::Flip, Rot::Old, Rot::Noise] {
+                let rotten = rot.at(at, before, after, &mut random);
+                if rotten != *after {
+                    damages.push((index, at, rot, rotten));
+                }
+            }
+        }
+    }
+    let (files, mut tally) = (undamaged.files(&alice), Tally::default());
+    for (index, at, rot, rotten) in course.pick(damages.len()).into_iter().filter_map(|at| damages.get(at)) {
+        let path = files.get(*index).expect("one of them");
+        overwrite(path, rotten);
+        let login = undamaged.login(&alice, alice.now + 1).types(alice.code(alice.now));
+        let again = play::run_within(PATIENCE, login);
+        // As it was, whatever the login has made of it: quicker than a copy of all.
+        files.iter().zip(&after).for_each(|(path, bytes)| overwrite(path, bytes));
+        let name = path.file_name().unwrap_or_default().display().to_string();
+        let sound = again.must_be_refused("a used code");
+        tally.add(sound.map_err(|wrong| format!("{rot:?} at byte {at} of {name}: {wrong}")));
+    }
+    Ok(tally)
+}
+
+fn overwrite(path: &Path, bytes: &[u8]) {
+    let file = OpenOptions::new().write(true).truncate(true).open(path);
+    file.and_then(|mut file| file.write_all(bytes)).expect("our own file");
+}
+
+/// What has become of the bytes from a place on.
+#[derive(Clone, Copy, Debug)]
+enum Rot {
+    /// Zero up to the end of the block.
+    Zero,
+    /// One bit is the other one.
+    Flip,
+    /// Up to the end of the block as they were before.
+    Old,
+    /// Eight of them are anything.
+    Noise,
+}
+
+const BLOCK: usize = 4096;
+
+impl Rot {
+    fn at(self, at: usize, before: &[u8], after: &[u8], random: &mut Random) -> Vec<u8> {
+        let block_end = ((at / BLOCK + 1) * BLOCK).min(after.len());
+        let mut bytes = after.to_vec();
+        match self {
+            Self::Zero => bytes.get_mut(at..block_end).expect("it is in the file").fill(0),
+            Self::Flip => *bytes.get_mut(at).expect("it is in the file") ^= 1 << random.below(8),
+            Self::Old => {
+                let old = before.get(at..block_end.min(before.len())).unwrap_or_default();
+                for (byte, old) in bytes.iter_mut().skip(at).zip(old) {
+                    *byte = *old;
+                }
+            }
+            Self::Noise => {
+                for byte in bytes.iter_mut().skip(at).take(8) {
+                    *byte = random.next().to_le_bytes()[0];
+                }
+            }
+        }
+        bytes
+    }
+}
+
+/// Every eighth byte at the beginning of a block, and some of the rest.
+fn places_in(file: &[u8]) -> Vec<usize> {
+    const DENSE: usize = 72;
+    const SPARSE_STEP: usize = 509;
+    (0..file.len())
+        .filter(|at| {
+            let in_block = at % BLOCK;
+            in_block.is_multiple_of(8) && in_block < DENSE || at.is_multiple_of(SPARSE_STEP)
+        })
+        .collect()
 }
 
 type Damage = (&'static str, fn(&Path));

@@ -33,9 +33,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use mfa_test_harness::Store;
+use nix::errno::Errno;
 
 use crate::adapters::{Extra, Module, Person, World};
 use crate::calls::{Deed, Where, flag};
+use crate::changes::{CHANGES, Scene};
 use crate::course::{Course, Random};
 use crate::enrollment::{self, Enrolled};
 use crate::play::Told;
@@ -87,6 +89,150 @@ pub(crate) fn cut_in_an_enrollment(course: &Course) -> Finding {
 /// Into a folder where nothing is.
 pub(crate) fn cut_in_a_first_enrollment(course: &Course) -> Finding {
     cut_enrollment(course, &World::over(course.module, Store::temporary()), None)
+}
+
+/// Of every other change of an account.
+pub(crate) fn cut_in_a_change(course: &Course) -> Finding {
+    let scene = Scene::new(course)?;
+    let (mut tally, mut disks) = (Tally::default(), 0);
+    for change in CHANGES {
+        let world = scene.world(change);
+        let mut recorder = Recorder { sign: change.says, ..Recorder::over(&world) };
+        let whole = Scene::traced(&world, change, |tracee, stop| {
+            recorder.watch(tracee, stop);
+            Next::GoOn
+        });
+        whole.must_be_done();
+        let cuts = recorder.cuts(&mut course.random());
+        for (disk, told) in
+            course.part_of(CHANGES.len()).pick(cuts.len()).into_iter().filter_map(|at| cuts.get(at))
+        {
+            let sound = scene.must_be_sound(&disk.world(course.module), change, &whole, *told);
+            tally.add(sound.map_err(|what| format!("{} {}: {what}", change.name, said(*told))));
+        }
+        disks += cuts.len();
+    }
+    Ok(tally.remark(format!("{disks} different disks")))
+}
+
+/// Between the key that was shown and the codes that are typed: the same key is shown again.
+pub(crate) fn cut_after_an_offer(course: &Course) -> Finding {
+    if course.module != Module::Mfa {
+        return Err(Unfit::NotApplicable("it shows a key and keeps none"));
+    }
+    tracer::must_work()?;
+    let (world, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
+    let mut recorder = Recorder { sign: b"\"secret\"", ..Recorder::over(&world) };
+    let begun = enrollment::traced(&world, |tracee, stop| {
+        recorder.watch(tracee, stop);
+        if recorder.has_told() { Next::Kill } else { Next::GoOn }
+    });
+    let mut tally = Tally::default();
+    let cuts = recorder.cuts(&mut course.random());
+    for (disk, told) in course.pick(cuts.len()).into_iter().filter_map(|at| cuts.get(at)) {
+        let world = disk.world(course.module);
+        let sound = match told {
+            Told::LetIn => begun.must_go_on_with_the_same_key(&world),
+            Told::NotLetIn => begun.as_told(Told::NotLetIn).must_be_sound(&world, Some(&alice)),
+        };
+        tally.add(sound.map_err(|what| match told {
+            Told::LetIn => format!("cut after the key was shown: {what}"),
+            Told::NotLetIn => format!("cut before: {what}"),
+        }));
+    }
+    Ok(tally.remark(format!("{}; {} different disks", recorder.summary(), cuts.len())))
+}
+
+/// A sync that fails (EIO) has put nothing on the disk: whoever is let in all the same can't be let in again after a power cut.
+pub(crate) fn cut_after_a_failed_sync(course: &Course) -> Finding {
+    tracer::must_work()?;
+    let (undamaged, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
+    let step = alice.now;
+    let mut tally = Tally::default();
+    // As many as it has.
+    for failing in 0.. {
+        let world = undamaged.copy();
+        let (mut recorder, mut syncs) = (Recorder::over(&world), 0);
+        let login = tracer::trace(world.login(&alice, step).types(alice.code(step)), |tracee, stop| {
+            recorder.watch(tracee, stop);
+            let Stop::Before(call) = stop else { return Next::GoOn };
+            if !matches!(Deed::of(call), Deed::Syncs { .. } | Deed::SyncsAll) {
+                return Next::GoOn;
+            }
+            syncs += 1;
+            if syncs == failing + 1 { Next::Fail(Errno::EIO) } else { Next::GoOn }
+        });
+        if syncs <= failing {
+            break;
+        }
+        let mut attempt = Ok(());
+        if login.let_in() {
+            recorder.deeds.push(Done::Told);
+            for (disk, told) in recorder.cuts(&mut course.random()) {
+                if told == Told::LetIn && attempt.is_ok() {
+                    let again = disk.world(course.module).attempt(&alice, step);
+                    attempt = again.must_be_refused("the code that was accepted, after a power cut");
+                }
+            }
+        }
+        tally.add(attempt.map_err(|what| format!("sync {}: {what}", failing + 1)));
+    }
+    if tally.tried == 0 && course.module != Module::Mfa {
+        return Err(Unfit::NotApplicable("a login of it syncs nothing"));
+    }
+    Ok(tally)
+}
+
+/// A lock is held until what was written under it is on the disk: who comes next must not build on what a power cut can take away.
+pub(crate) fn lock_outlives_the_sync(course: &Course) -> Finding {
+    if course.module != Module::Mfa {
+        return Err(Unfit::NotApplicable("it takes no lock by flock(2)"));
+    }
+    tracer::must_work()?;
+    let (world, alice) = World::of_alice(course.module, Extra::RecoveryCodes, &mut course.random());
+    let codes = [
+        alice.code(alice.now).to_owned(),
+        alice.wrong_code(alice.now, 0),
+        alice.account.recovery_codes().first().expect("there are ten").clone(),
+    ];
+    let mut tally = Tally::default();
+    for (code, what) in codes.iter().zip(["a right code", "a wrong code", "a recovery code"]) {
+        let (mut recorder, mut locked, mut wrong) = (Recorder::over(&world), Vec::new(), Vec::new());
+        let mut has_written_locked = false;
+        tracer::trace(world.login(&alice, alice.now).types(code), |tracee, stop| {
+            if let Stop::Before(call) = stop {
+                let place = tracee.leads_to(call.arguments[0]);
+                let writes =
+                    matches!(Deed::of(call), Deed::Writes { .. }) && place.starts_with(world.store.path());
+                if writes && locked.is_empty() {
+                    wrong.push(format!("a write to {} without a lock", place.display()));
+                }
+                has_written_locked |= writes && !locked.is_empty();
+                let unlocks = call.number == libc::SYS_close
+                    || call.number == libc::SYS_flock && call.arguments[1] & flag(libc::LOCK_UN) != 0;
+                if unlocks && locked.contains(&tracer::low_half(call.arguments[0])) {
+                    locked.retain(|other| *other != tracer::low_half(call.arguments[0]));
+                    if !recorder.is_all_synced() {
+                        wrong.push("the lock is let go of before the sync".to_owned());
+                    }
+                }
+                if call.number == libc::SYS_flock && call.arguments[1] & flag(libc::LOCK_SH) != 0 {
+                    wrong.push("the lock is a shared one".to_owned());
+                }
+            }
+            if let Stop::After(call, 0) = stop
+                && call.number == libc::SYS_flock
+                && call.arguments[1] & flag(libc::LOCK_EX) != 0
+            {
+                locked.push(tracer::low_half(call.arguments[0]));
+            }
+            recorder.watch(tracee, stop);
+            Next::GoOn
+        });
+        assert!(has_written_locked || !wrong.is_empty(), "a login writes something");
+        tally.add(wrong.first().map_or(Ok(()), |wrong| Err(format!("{what}: {wrong}"))));
+    }
+    Ok(tally)
 }
 
 fn cut_enrollment(course: &Course, world: &World, owner: Option<&Person>) -> Finding {
@@ -224,6 +370,8 @@ struct Recorder {
     before: Disk,
     deeds: Vec<Done>,
     noted: Noted,
+    /// What a program prints when it is done.
+    sign: &'static [u8],
 }
 
 /// What has to be known from before a call.
@@ -237,7 +385,19 @@ struct Noted {
 impl Recorder {
     fn over(world: &World) -> Self {
         let folder = world.store.path();
-        Self { before: Disk::read(&folder), folder, deeds: Vec::new(), noted: Noted::default() }
+        let sign = b"\"enrolled\"";
+        Self { before: Disk::read(&folder), folder, deeds: Vec::new(), noted: Noted::default(), sign }
+    }
+
+    fn has_told(&self) -> bool {
+        self.deeds.iter().any(|deed| matches!(deed, Done::Told))
+    }
+
+    /// Whether a power cut now would take nothing away.
+    fn is_all_synced(&self) -> bool {
+        self.deeds.iter().enumerate().filter(|(_, deed)| deed.changes_the_disk()).all(|(index, deed)| {
+            self.deeds.get(index..).unwrap_or_default().iter().any(|sync| sync.covers(deed))
+        })
     }
 
     fn watch(&mut self, tracee: &Tracee, stop: &Stop) {
@@ -279,7 +439,7 @@ impl Recorder {
 
     fn record(&mut self, tracee: &Tracee, call: &Call, result: i64) {
         let deed = Deed::of(call);
-        if says_enrolled(tracee, call, result) {
+        if says(tracee, call, result, self.sign) {
             self.deeds.push(Done::Told);
         }
         if !matches!(deed, Deed::SyncsAll)
@@ -579,13 +739,13 @@ impl File {
     }
 }
 
-/// Whether the program tells the person that the device is enrolled.
-fn says_enrolled(tracee: &Tracee, call: &Call, written: i64) -> bool {
+/// Whether the program tells the person this.
+fn says(tracee: &Tracee, call: &Call, written: i64, sign: &[u8]) -> bool {
     if !tracer::is_talk(tracee, call) {
         return false;
     }
     let length = usize::try_from(written).expect("a call that went well");
-    tracee.memory(call.arguments[1], length).is_ok_and(|text| contains(&text, b"\"enrolled\""))
+    tracee.memory(call.arguments[1], length).is_ok_and(|text| contains(&text, sign))
 }
 
 fn mode_of(path: &Path) -> u32 {
