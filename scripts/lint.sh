@@ -4,7 +4,7 @@
 source "$(dirname "$0")/../docker/lib.sh"
 cd "$repository"
 
-checks=(format clippy clippy-panic-for-tests doc dependencies advisories shell man forbidden module-tree module-binary)
+checks=(format clippy clippy-panic-for-tests doc dependencies advisories assurance shell man forbidden module-tree module-binary)
 python=${PYTHON:-/usr/bin/python3}
 if ! command -v cargo >/dev/null; then PATH=$HOME/.cargo/bin:$PATH; fi
 
@@ -55,8 +55,7 @@ check_clippy_panic_for_tests() {
 check_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --workspace --no-deps; }
 
 check_dependencies() {
-    "$python" -B -m unittest discover --quiet --start-directory scripts &&
-        "$python" -B scripts/dependencies.py || return 1
+    tests_of test_dependencies.py && "$python" -B scripts/dependencies.py || return 1
     if has_cargo_deny; then cargo deny --offline check licenses bans sources; fi
 }
 
@@ -78,6 +77,12 @@ check_advisories() {
 }
 
 has_cargo_deny() { command -v cargo-deny >/dev/null; }
+
+# What docs/assurance.md names has to be there.
+check_assurance() { tests_of test_assurance.py && "$python" -B scripts/assurance.py; }
+
+# The tests of a check that is a program of its own.
+tests_of() { "$python" -B -m unittest discover --quiet --start-directory scripts --pattern "$1"; }
 
 check_shell() {
     needs shellcheck
