@@ -45,6 +45,7 @@ impl Arrival {
                 floor,
                 clock_offset_steps: token.drift_steps,
                 status: Status::Active,
+                expires_at: token.expires_at,
             },
             first_floor: None,
             scratch_codes: Vec::new(),

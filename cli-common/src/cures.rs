@@ -146,8 +146,8 @@ impl Session {
                 ),
             ),
             Refusal::Expired => (
-                "the time of that bypass code is over".to_owned(),
-                "ask an administrator for a new one".to_owned(),
+                "the time of that device, or of that bypass code, is over".to_owned(),
+                "use another device, or ask an administrator for a new one".to_owned(),
             ),
             Refusal::NotEnrolled => return self.not_enrolled(user),
             Refusal::ReadOnly => (

@@ -36,6 +36,9 @@ struct DeviceReport {
     look_ahead: Option<u8>,
     status: &'static str,
     enrolled_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    expired: bool,
     failures: u32,
     disabled: bool,
     closed_to_strangers: bool,
@@ -114,6 +117,8 @@ impl DeviceReport {
                 Status::Assigned => "assigned",
             },
             enrolled_at: device.enrolled_at.to_string(),
+            expires_at: device.expires_at.map(|end| end.to_string()),
+            expired: device.is_expired,
             failures: device.failures,
             disabled: device.disabled,
             closed_to_strangers: device.closed_to_strangers,

@@ -55,6 +55,9 @@ pub fn standing(device: &DeviceStatus) -> String {
     if device.disabled {
         return format!("disabled after {failures}");
     }
+    if let Some(end) = device.expires_at.filter(|_| device.is_expired) {
+        return format!("expired on {}", since(end));
+    }
     match device.status {
         Status::Suspended => "suspended".to_owned(),
         Status::Assigned => "waits to be activated".to_owned(),
@@ -72,7 +75,7 @@ pub fn standing(device: &DeviceStatus) -> String {
 
 /// Whether a device's codes let its owner in.
 pub fn counts(device: &DeviceStatus) -> bool {
-    device.status == Status::Active && !device.disabled
+    device.status == Status::Active && !device.disabled && !device.is_expired
 }
 
 /// A line for each device, its columns under each other; two where one is too narrow.
@@ -294,6 +297,8 @@ mod tests {
             profile: Profile::PLAIN,
             status: Status::Active,
             enrolled_at: Timestamp::from_unix_seconds(1_800_000_000),
+            expires_at: None,
+            is_expired: false,
             failures: 0,
             disabled: false,
             closed_to_strangers: false,
@@ -333,6 +338,13 @@ mod tests {
             "50 failures, closed to unknown addresses"
         );
         assert_eq!(standing(&DeviceStatus { status: Status::Suspended, ..phone() }), "suspended");
+        let over = DeviceStatus {
+            expires_at: Some(Timestamp::from_unix_seconds(1_800_000_000)),
+            is_expired: true,
+            ..phone()
+        };
+        assert_eq!(standing(&over), "expired on 2027-01-15");
+        assert!(!counts(&over));
         assert_eq!(
             standing(&DeviceStatus { failures: 50, disabled: true, wait_seconds: 9, ..phone() }),
             "disabled after 50 failures"

@@ -150,6 +150,8 @@ pub struct Device {
     pub enrolled_at: u64,
     /// The number on a hardware token.
     pub serial: Option<Serial>,
+    /// The last second in which its codes are good, in seconds since 1970: the expiry date of a token. None: for ever.
+    pub expires_at: Option<u64>,
     sealed: Sealed,
 }
 
@@ -182,6 +184,8 @@ struct DeviceFields {
     enrolled_at: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     serial: Option<Serial>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<u64>,
     sealed: Sealed,
 }
 
@@ -194,13 +198,26 @@ enum Kind {
 
 impl From<Device> for DeviceFields {
     fn from(device: Device) -> Self {
-        let Device { id, name, profile, status, enrolled_at, serial, sealed } = device;
+        let Device { id, name, profile, status, enrolled_at, serial, expires_at, sealed } = device;
         let (kind, period, look_ahead) = match profile.moving_factor {
             MovingFactor::Time(period) => (Kind::Totp, Some(period), None),
             MovingFactor::Counter(look_ahead) => (Kind::Hotp, None, Some(look_ahead)),
         };
         let Profile { algorithm, digits, .. } = profile;
-        Self { id, name, kind, algorithm, digits, period, look_ahead, status, enrolled_at, serial, sealed }
+        Self {
+            id,
+            name,
+            kind,
+            algorithm,
+            digits,
+            period,
+            look_ahead,
+            status,
+            enrolled_at,
+            serial,
+            expires_at,
+            sealed,
+        }
     }
 }
 
@@ -219,6 +236,7 @@ impl TryFrom<DeviceFields> for Device {
             status,
             enrolled_at,
             serial,
+            expires_at,
             sealed,
         } = fields;
         let moving_factor = match (kind, period, look_ahead) {
@@ -235,12 +253,18 @@ impl TryFrom<DeviceFields> for Device {
             status,
             enrolled_at,
             serial,
+            expires_at,
             sealed,
         })
     }
 }
 
 impl Device {
+    /// Whether its time is over (NIST SP 800-63B: an expired authenticator is not usable).
+    pub fn is_expired_at(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| now.unix_seconds() > end)
+    }
+
     /// Makes a device for `user` out of a seed: a new identifier, and the seed sealed for this user, device and profile.
     ///
     /// # Errors
@@ -256,7 +280,8 @@ impl Device {
         let id = Hex(random_bytes()?);
         let sealed = Sealed::seal(key, &binding(user, id, profile), seed)?;
         let enrolled_at = now.unix_seconds();
-        Ok(Self { id, name, profile, status: Status::Active, enrolled_at, serial: None, sealed })
+        let (serial, expires_at) = (None, None);
+        Ok(Self { id, name, profile, status: Status::Active, enrolled_at, serial, expires_at, sealed })
     }
 
     /// The seed itself.
@@ -356,6 +381,7 @@ impl Devices {
                     id: device.id,
                     name: device.name.clone(),
                     status: device.status,
+                    expires_at: device.expires_at.map(Timestamp::from_unix_seconds),
                     moving_factor: device.profile.moving_factor,
                     digits: device.profile.digits,
                     generator: device.generator(key, &self.user)?,

@@ -250,6 +250,8 @@ pub struct ForeignDevice {
     pub clock_offset_steps: i32,
     /// Whether it may be used at once: [`Status::Assigned`] waits for two codes.
     pub status: Status,
+    /// Until when it may be used. None: for ever.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// What is answered.
@@ -328,6 +330,10 @@ pub struct DeviceStatus {
     pub status: Status,
     /// When it was bound; when it was assigned, for one that waits.
     pub enrolled_at: Timestamp,
+    /// Until when it may be used. None: for ever.
+    pub expires_at: Option<Timestamp>,
+    /// Whether that time is over.
+    pub is_expired: bool,
     /// Failures in a row, from everywhere.
     pub failures: u32,
     /// Whether too many failures from known addresses disabled it.

@@ -22,6 +22,8 @@ pub struct OpenDevice {
     pub name: DeviceName,
     /// Whether it may be used.
     pub status: Status,
+    /// Until when it may be used. None: for ever.
+    pub expires_at: Option<Timestamp>,
     /// Time or counter.
     pub moving_factor: MovingFactor,
     /// The exact length of its codes.
@@ -74,7 +76,7 @@ pub enum Refusal {
     },
     /// The device is disabled after too many failures, until root or a recovery code releases it.
     Disabled,
-    /// A bypass code whose time is over.
+    /// A right code of a device, or a bypass code, whose time is over.
     Expired,
     /// The account has no device.
     NotEnrolled,
@@ -279,6 +281,7 @@ enum Gate {
     Open,
     OtherLength,
     Suspended,
+    Expired,
     Disabled,
     Waiting { wait_seconds: u64 },
     NotDurable,
@@ -298,6 +301,9 @@ fn gate(
     match device.status {
         Status::Active => {}
         Status::Suspended | Status::Assigned => return Gate::Suspended,
+    }
+    if device.expires_at.is_some_and(|end| occasion.now > end) {
+        return Gate::Expired;
     }
     if entry.is_disabled_for(standing) {
         return Gate::Disabled;
@@ -337,6 +343,9 @@ fn decide(looks: &[Look<'_>]) -> Verdict {
         Some(look) => {
             Verdict::Accept(Factor::Device { name: look.device.name.clone(), digits: look.device.digits })
         }
+        None if looks.iter().any(|look| look.gate == Gate::Expired && look.found.fresh.is_some()) => {
+            Verdict::Refuse(Refusal::Expired)
+        }
         None => Verdict::Refuse(Refusal::Wrong),
     }
 }
@@ -350,12 +359,18 @@ fn why_none_is_open(looks: &[Look<'_>]) -> Refusal {
             (Gate::Waiting { wait_seconds }, Refusal::Throttled { wait_seconds: other }) => {
                 Refusal::Throttled { wait_seconds: wait_seconds.min(other) }
             }
-            (Gate::Waiting { wait_seconds }, Refusal::Wrong | Refusal::Disabled) => {
+            (Gate::Waiting { wait_seconds }, Refusal::Wrong | Refusal::Disabled | Refusal::Expired) => {
                 Refusal::Throttled { wait_seconds }
             }
-            (Gate::Disabled, Refusal::Wrong) => Refusal::Disabled,
+            (Gate::Disabled, Refusal::Wrong | Refusal::Expired) => Refusal::Disabled,
+            (Gate::Expired, Refusal::Wrong) => Refusal::Expired,
             (
-                Gate::Open | Gate::OtherLength | Gate::Suspended | Gate::Disabled | Gate::Waiting { .. },
+                Gate::Open
+                | Gate::OtherLength
+                | Gate::Suspended
+                | Gate::Expired
+                | Gate::Disabled
+                | Gate::Waiting { .. },
                 refusal,
             ) => refusal,
         };
@@ -526,6 +541,7 @@ mod tests {
                     id: Hex([number; 8]),
                     name: format!("device {number}").parse().unwrap(),
                     status: Status::Active,
+                    expires_at: None,
                     moving_factor,
                     digits,
                     generator: Generator::new(&seed, algorithm, digits),
@@ -716,6 +732,7 @@ mod tests {
             id: Hex([9; 8]),
             name: "twin".parse().unwrap(),
             status: Status::Active,
+            expires_at: None,
             moving_factor: Profile::PLAIN.moving_factor,
             digits: Profile::PLAIN.digits,
             generator: Generator::new(
@@ -743,6 +760,22 @@ mod tests {
         account.devices[0].status = Status::Active;
         account.state.devices.clear();
         assert_eq!(account.enter(&code), refused(Refusal::Wrong));
+    }
+
+    #[test]
+    fn an_expired_device_lets_nobody_in_and_the_reason_is_named() {
+        let mut account = Account::with(&[Profile::PLAIN, Profile::PLAIN]);
+        let (code, other) = (account.code(STEP), account.devices[1].generator.code_at(STEP));
+        account.devices[0].expires_at = Some(Timestamp::from_unix_seconds(NOW - 1));
+        assert_eq!(account.enter(&code), refused(Refusal::Expired), "beside one that counts");
+        assert_eq!(account.state.devices[1].failures(), 0, "its owner made no typing error");
+        let wrong = wrong_code(&account);
+        assert_eq!(account.enter(&wrong), refused(Refusal::Wrong));
+        assert!(accepted(&account.enter(&other)));
+        account.devices.pop();
+        assert_eq!(account.enter(&code), refused(Refusal::Expired), "alone");
+        account.devices[0].expires_at = Some(Timestamp::from_unix_seconds(NOW));
+        assert!(accepted(&account.enter(&code)), "in its last second");
     }
 
     #[test]

@@ -516,6 +516,7 @@ mod tests {
                 floor: None,
                 clock_offset_steps: 0,
                 status: Status::Assigned,
+                expires_at: None,
             };
             let (user, scratch_codes) = ("alice".parse().unwrap(), Vec::new());
             self.privileged(Request::Adopt { user, devices: vec![device], scratch_codes });

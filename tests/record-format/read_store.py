@@ -255,7 +255,10 @@ DEVICE = {
     "enrolled_at": is_integer(0),
     "sealed": is_sealed,
 }
-DEVICE_OPTIONAL = {"serial": lambda value: isinstance(value, str) and re.fullmatch("[ -~]{1,64}", value)}
+DEVICE_OPTIONAL = {
+    "serial": lambda value: isinstance(value, str) and re.fullmatch("[ -~]{1,64}", value),
+    "expires_at": is_integer(0),
+}
 FACTOR = {"totp": {"period": is_integer(10, 120)}, "hotp": {"look_ahead": is_integer(1, 20)}}
 RECOVERY = {
     "id": is_hex(16),

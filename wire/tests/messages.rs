@@ -81,8 +81,10 @@ fn seed() -> impl Strategy<Value = Secret> {
 }
 
 fn foreign_device() -> impl Strategy<Value = ForeignDevice> {
-    (device_name(), profile(), seed(), option::of(serial()), any::<Option<u64>>(), any::<i32>(), status())
-        .prop_map(|(name, profile, seed, serial, floor, clock_offset_steps, status)| ForeignDevice {
+    let identity = (device_name(), profile(), seed(), option::of(serial()));
+    let use_of_it = (any::<Option<u64>>(), any::<i32>(), status(), option::of(timestamp()));
+    (identity, use_of_it).prop_map(
+        |((name, profile, seed, serial), (floor, clock_offset_steps, status, expires_at))| ForeignDevice {
             name,
             profile,
             seed,
@@ -90,7 +92,9 @@ fn foreign_device() -> impl Strategy<Value = ForeignDevice> {
             floor,
             clock_offset_steps,
             status,
-        })
+            expires_at,
+        },
+    )
 }
 
 fn recovery_codes() -> impl Strategy<Value = RecoveryCodes> {
@@ -208,10 +212,12 @@ fn timestamp() -> impl Strategy<Value = Timestamp> {
 
 fn device_status() -> impl Strategy<Value = DeviceStatus> {
     let identity = (any::<[u8; 8]>(), device_name(), option::of(serial()), profile(), status(), timestamp());
+    let end = (option::of(timestamp()), any::<bool>());
     let counts = (any::<u32>(), any::<bool>(), any::<bool>(), any::<u64>(), any::<u64>(), any::<i32>());
-    (identity, counts).prop_map(
+    (identity, end, counts).prop_map(
         |(
             (id, name, serial, profile, status, enrolled_at),
+            (expires_at, is_expired),
             (failures, disabled, closed_to_strangers, wait_seconds, stranger_wait_seconds, drift_steps),
         )| DeviceStatus {
             id: Hex(id),
@@ -220,6 +226,8 @@ fn device_status() -> impl Strategy<Value = DeviceStatus> {
             profile,
             status,
             enrolled_at,
+            expires_at,
+            is_expired,
             failures,
             disabled,
             closed_to_strangers,

@@ -50,6 +50,7 @@ pub(crate) fn run(session: &Session, output: &Output, options: &TokensAssignOpti
             floor,
             clock_offset_steps: token.drift_steps,
             status: Status::Assigned,
+            expires_at: token.expires_at,
         };
         session.adopt(user, vec![device], Vec::new())?;
         if let Some(token) = stock.token_mut(serial) {

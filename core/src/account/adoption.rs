@@ -2,6 +2,7 @@
 
 use crate::account::enrollment::numbered;
 use crate::account::marks;
+use crate::clock::Timestamp;
 use crate::devices::{Device, MAX_DEVICES, Status};
 use crate::error::{Error, Result};
 use crate::history::{Change, What};
@@ -75,6 +76,7 @@ fn adopt_one<S: Store>(
     let mut device = Device::seal(key, user, name, foreign.profile, &foreign.seed, context.now)?;
     device.serial.clone_from(&foreign.serial);
     device.status = foreign.status;
+    device.expires_at = foreign.expires_at.map(Timestamp::unix_seconds);
     let mut entry = DeviceState::with_floor(device.id, foreign.floor, 0);
     entry.clock_offset_steps = foreign.clock_offset_steps;
     record.state.devices.push(entry);
@@ -101,6 +103,7 @@ pub(crate) fn export<S: Store>(user: &UserName, context: &Context<'_, S>) -> Res
                 floor: entry.and_then(|entry| entry.floor),
                 clock_offset_steps: entry.map_or(0, DeviceState::steps_ahead),
                 status: device.status,
+                expires_at: device.expires_at.map(Timestamp::from_unix_seconds),
             });
         }
         Ok(devices)

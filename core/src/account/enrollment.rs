@@ -14,6 +14,7 @@ use crate::secret::Secret;
 use crate::state::DeviceState;
 use crate::store::{Access, Account, Record, Store};
 use crate::user_name::UserName;
+use crate::verify::Refusal;
 
 /// A new key, or the one that waits.
 pub(crate) fn begin<S: Store>(
@@ -177,6 +178,9 @@ fn attempt<S: Store>(
             (device, None, Span::Token)
         }
     };
+    if device.is_expired_at(now) {
+        return Ok(Err(Response::Refused(Refusal::Expired)));
+    }
     let seed = device.open_seed(context.store.key()?, user)?;
     // A confirmation that the disk refused half-way may have left its entry, and what it says as used is used.
     let mut entry = record

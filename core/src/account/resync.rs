@@ -10,6 +10,7 @@ use crate::otp::Code;
 use crate::request::{Context, Response};
 use crate::store::Store;
 use crate::user_name::UserName;
+use crate::verify::Refusal;
 
 /// Two wrong codes count as a failure like one at a login, so that there is no second place to guess at; root is not counted.
 pub(crate) fn resync<S: Store>(
@@ -25,6 +26,9 @@ pub(crate) fn resync<S: Store>(
         let device = record.devices.named_mut(name)?.clone();
         if device.status == Status::Assigned {
             return Err(Error::BadRequest("this token was not activated yet"));
+        }
+        if device.is_expired_at(now) {
+            return Ok(Response::Refused(Refusal::Expired));
         }
         let seed = device.open_seed(key, user)?;
         let Some(entry) = record.state.device_mut(device.id) else {

@@ -19,6 +19,8 @@ pub(crate) fn status<S: Store>(user: &UserName, context: &Context<'_, S>) -> Res
                 profile: device.profile,
                 status: device.status,
                 enrolled_at: Timestamp::from_unix_seconds(device.enrolled_at),
+                expires_at: device.expires_at.map(Timestamp::from_unix_seconds),
+                is_expired: device.is_expired_at(now),
                 failures: state.failures(),
                 disabled: state.disabled,
                 closed_to_strangers: state.closed_to_strangers,

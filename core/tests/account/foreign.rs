@@ -5,7 +5,7 @@ use mfa_core::devices::Status;
 use mfa_core::otp::Profile;
 use mfa_core::recovery::ScratchCode;
 use mfa_core::request::{ForeignDevice, RecoveryCodes, WhyNotConfirmed};
-use mfa_core::{Error, Evidence, Refusal, Request, Response, Result, Secret};
+use mfa_core::{Error, Evidence, Refusal, Request, Response, Result, Secret, Timestamp};
 
 use crate::host::{Host, NOW, Phone, STEP, accepted, foreign, name, refused_as, user};
 
@@ -44,6 +44,28 @@ fn what_was_used_elsewhere_is_used_here() {
     adopt(&host, ForeignDevice { floor: Some(STEP), ..foreign("phone", &seed()) }, &[]).unwrap();
     assert!(refused_as(&host.log_in("alice", &phone().code(STEP)), Refusal::Replayed));
     assert!(accepted(&host.log_in("alice", &phone().code(STEP + 1))));
+}
+
+#[test]
+fn an_expired_device_lets_nobody_in_and_is_not_activated_or_followed() {
+    let end = Timestamp::from_unix_seconds(NOW - 1);
+    let expired = |device: ForeignDevice| ForeignDevice { expires_at: Some(end), ..device };
+    let host = Host::new();
+    adopt(&host, expired(foreign("phone", &seed())), &[]).unwrap();
+    assert!(refused_as(&host.log_in("alice", &phone().code(STEP)), Refusal::Expired));
+    let status = host.status("alice").unwrap();
+    assert_eq!((status.devices[0].expires_at, status.devices[0].is_expired), (Some(end), true));
+    let (first, second) = (phone().code(STEP), phone().code(STEP + 1));
+    let resync = Request::Resync { user: user("alice"), name: name("phone"), first, second };
+    assert!(matches!(host.ask(resync), Ok(Response::Refused(Refusal::Expired))));
+
+    let host = Host::new();
+    adopt(&host, expired(token()), &[]).unwrap();
+    assert!(matches!(host.ask(activate(STEP)), Ok(Response::Refused(Refusal::Expired))));
+    let Ok(Response::Exported(devices)) = host.ask(Request::Export { user: user("alice") }) else {
+        panic!("not exported")
+    };
+    assert_eq!(devices[0].expires_at, Some(end), "it goes with the device to another host");
 }
 
 #[test]

@@ -185,5 +185,6 @@ pub(crate) fn foreign(device: &str, seed: &Secret) -> ForeignDevice {
         floor: None,
         clock_offset_steps: 0,
         status: Status::Active,
+        expires_at: None,
     }
 }
