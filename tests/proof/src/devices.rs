@@ -137,12 +137,15 @@ pub(crate) fn colliding_devices(course: &Course) -> Finding {
             for (index, (code, _)) in pairs {
                 let earlier = begin + u64::try_from(index).expect("a usize has 64 bits at most");
                 let later = earlier + u64::try_from(apart).expect("0, 1 or 2");
-                for clock in later.saturating_sub(1)..=earlier + 1 {
+                for clock in earlier - 1..=earlier + 1 {
+                    // The later one is burnt with the earlier if it was in the window. If not, the digits are dead as long as the earlier
+                    // one is in it: one step at least, as the window follows the device's clock.
+                    let last = if later <= clock + 1 { later + 1 } else { clock + 1 };
                     let world = undamaged.copy();
                     let types = |clock: u64| world.attempt_with(one, clock, code);
                     let attempt = || {
                         types(clock).must_be_let_in("a code that two devices show")?;
-                        (clock..=later + 1).try_for_each(|again| {
+                        (clock..=last).try_for_each(|again| {
                             types(again)
                                 .must_be_refused(&format!("the same digits {} steps later", again - clock))
                         })

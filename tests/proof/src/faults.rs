@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use mfa_test_harness::Transcript;
 use nix::errno::Errno;
 
-use crate::adapters::{Extra, Person, World};
+use crate::adapters::{Extra, Module, Person, World};
 use crate::calls::{Deed, described};
 use crate::changes::{CHANGES, Scene};
 use crate::course::Course;
 use crate::enrollment;
 use crate::play::{Outcome, Told};
-use crate::scoreboard::{Attempt, Finding, Tally};
+use crate::scoreboard::{Attempt, Finding, Tally, Unfit};
 use crate::tracer::{self, Call, Next, Stop, Tracee};
 
 const ERRORS: [Errno; 5] = [Errno::ENOSPC, Errno::EIO, Errno::EROFS, Errno::EDQUOT, Errno::EMFILE];
@@ -178,6 +178,42 @@ fn while_broken(world: &World, person: &Person, scope: Scope, error: Errno) -> A
             .must_be_refused("a used code, when all is well again")?;
     }
     world.attempt(person, person.now + 20).must_be_let_in("a new code, when all is well again")
+}
+
+/// What can be used once at any time must not be used while the disk is broken and again when the host was started anew: what lies in
+/// /run is gone then.
+pub(crate) fn restart_after_a_broken_disk(course: &Course) -> Finding {
+    tracer::must_work()?;
+    if course.module == Module::Oath {
+        return Err(Unfit::NotApplicable("it has no recovery codes"));
+    }
+    let (undamaged, alice) = World::of_alice(course.module, Extra::RecoveryCodes, &mut course.random());
+    let code = alice.account.recovery_codes().first().expect("there are ten");
+    let mut tally = Tally::default();
+    for error in ERRORS {
+        let world = undamaged.copy();
+        let (folder, mut elsewhere) = (world.store.path(), Vec::new());
+        let login = tracer::trace(world.login(&alice, alice.now).types(code), |tracee, stop| {
+            let Stop::Before(call) = stop else { return Next::GoOn };
+            if is_broken(tracee, call, Scope::AllChanges, &folder) {
+                return Next::Fail(error);
+            }
+            let place = Deed::of(call).place(tracee).filter(|place| place.starts_with("/run/pam-mfa"));
+            elsewhere.extend(place);
+            Next::GoOn
+        });
+        for place in elsewhere.iter().filter(|place| place.is_file()) {
+            std::fs::remove_file(place).expect("the kit runs as root");
+        }
+        let again = world.attempt_with(&alice, alice.now, code);
+        let sound = if login.let_in() {
+            again.must_be_refused("the recovery code that was accepted, after a restart")
+        } else {
+            again.must_be_let_in("the recovery code that was refused, when all is well again")
+        };
+        tally.add(sound.map_err(|what| format!("{error}: {what}")));
+    }
+    Ok(tally)
 }
 
 /// So many calls of a login can fail.

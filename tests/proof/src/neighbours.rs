@@ -148,12 +148,31 @@ pub(crate) fn guesses_cost_a_wait(course: &Course) -> Finding {
             right().must_be_refused("the right code, in the same second")?;
             let later = step + 121;
             world.attempt(&alice, later).must_be_let_in("the right code an hour later")?;
-            world.attempt(&alice, later + 1).must_be_let_in("the next code: all is forgotten")
+            // All is forgotten: one more wrong code is as good as the first.
+            let wrong = alice.wrong_code(later + 1, guesses);
+            world.attempt_with(&alice, later + 1, &wrong).must_be_refused("a wrong code")?;
+            world.attempt(&alice, later + 1).must_be_let_in("the next code, after one wrong code")
         };
         let sound: Attempt = attempt();
         tally.add(sound.map_err(|what| format!("after {guesses} wrong codes: {what}")));
     }
+    if course.module == Module::Mfa {
+        tally.add(recovery_codes_cost_a_wait(course).map_err(|what| format!("recovery codes: {what}")));
+    }
     Ok(tally)
+}
+
+fn recovery_codes_cost_a_wait(course: &Course) -> Attempt {
+    const WRONG: [&str; 4] =
+        ["ABCD-EFGH-IJKL-MNOP", "ABCD-EFGH-IJKL-MNOQ", "ABCD-EFGH-IJKL-MNOR", "ABCD-EFGH-IJKL-MNOS"];
+    let (world, alice) = World::of_alice(course.module, Extra::RecoveryCodes, &mut course.random());
+    let right = alice.account.recovery_codes().first().expect("there are ten");
+    for (wrong, step) in WRONG.iter().zip(alice.now..) {
+        world.attempt_with(&alice, step, wrong).must_be_refused("a wrong code")?;
+    }
+    let step = alice.now + 3;
+    world.attempt_with(&alice, step, right).must_be_refused("a right code, in the same second")?;
+    world.attempt_with(&alice, step + 121, right).must_be_let_in("the right code an hour later")
 }
 
 pub(crate) fn eight_users_at_once(course: &Course) -> Finding {

@@ -49,7 +49,7 @@ pub(crate) fn cut_in_a_login(course: &Course) -> Finding {
     // The second login, so that nothing is new.
     let first = world.attempt(&alice, alice.now);
     assert!(first.is_let_in(), "nothing befell this login: {first}");
-    cut(course, &world, &alice, alice.now + 1, alice.code(alice.now + 1))
+    cut(course, &world, &alice, alice.now + 1, alice.code(alice.now + 1), Some(alice.code(alice.now)))
 }
 
 pub(crate) fn cut_in_a_recovery(course: &Course) -> Finding {
@@ -57,10 +57,19 @@ pub(crate) fn cut_in_a_recovery(course: &Course) -> Finding {
         return Err(Unfit::NotApplicable("it has no recovery codes"));
     }
     let (world, alice) = World::of_alice(course.module, Extra::RecoveryCodes, &mut course.random());
-    cut(course, &world, &alice, alice.now, alice.account.recovery_codes().first().expect("there are ten"))
+    let code = alice.account.recovery_codes().first().expect("there are ten");
+    cut(course, &world, &alice, alice.now, code, None)
 }
 
-fn cut(course: &Course, world: &World, person: &Person, step: u64, typed: &str) -> Finding {
+/// `used` is what was used before.
+fn cut(
+    course: &Course,
+    world: &World,
+    person: &Person,
+    step: u64,
+    typed: &str,
+    used: Option<&str>,
+) -> Finding {
     tracer::must_work()?;
     let mut recorder = Recorder::over(world);
     let login = tracer::trace(world.login(person, step).types(typed), |tracee, stop| {
@@ -74,7 +83,10 @@ fn cut(course: &Course, world: &World, person: &Person, step: u64, typed: &str) 
     let cuts = recorder.cuts(&mut course.random());
     for (disk, told) in course.pick(cuts.len()).into_iter().filter_map(|at| cuts.get(at)) {
         let world = disk.world(course.module);
-        let sound = world.must_be_sound_after(person, step, typed, *told);
+        let before = used.map_or(Ok(()), |used| {
+            world.attempt_with(person, step, used).must_be_refused("the code of the login before")
+        });
+        let sound = before.and_then(|()| world.must_be_sound_after(person, step, typed, *told));
         tally.add(sound.map_err(|what| format!("{}: {what}", said(*told))));
     }
     Ok(tally.remark(format!("{}; {} different disks", recorder.summary(), cuts.len())))
