@@ -20,6 +20,7 @@ help:
 	@echo 'make test-fast  the tests that need no container and no root'
 	@echo 'make lint       formatting, clippy, documentation, licences, shell scripts, man pages, what the module links'
 	@echo 'make proof      run three OTP modules through the same trials: PROOF=--quick for a short run'
+	@echo 'make proof-mutants  plant bugs in the module, one at a time: the proof kit has to see each (an hour)'
 	@echo 'make bench      time logins against the peers and the disk'
 	@echo 'make build      the release build, in target/release'
 	@echo 'make install    install it (DESTDIR=, PREFIX=, PAMDIR=); changes no PAM file'
@@ -39,6 +40,7 @@ test-fast: setup
 
 .PHONY: test
 test: test-fast
+	tests/proof/run.sh --as-tested
 	docker/test.sh
 
 .PHONY: lint
@@ -52,6 +54,10 @@ bench: setup
 .PHONY: proof
 proof: setup
 	tests/proof/run.sh $(PROOF)
+
+.PHONY: proof-mutants
+proof-mutants: setup
+	tests/proof/mutants/run.sh $(MUTANTS)
 
 .PHONY: demo
 demo:

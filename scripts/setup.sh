@@ -25,6 +25,8 @@ packages() {
     printf '%s\n' oathtool zbar-tools jq
     # The independent reader of the records (tests/record-format), and the licence check.
     printf '%s\n' python3 python3-nacl python3-argon2
+    # The proof kit cuts the power of a file system of its own (tests/proof).
+    printf '%s\n' e2fsprogs mount util-linux
     # Lint.
     printf '%s\n' git shellcheck mandoc
 }

@@ -124,7 +124,7 @@ const TRIALS: &[Trial] = &[
     Trial("power-cut-in-a-login", "power cut at any moment of a login, every order that its syncs allow", replay::cut_in_a_login, ALL, 60),
     Trial("power-cut-in-a-recovery", "the same of a login by recovery code", replay::cut_in_a_recovery, 100, 10),
     Trial("power-cut-in-an-enrollment", "the same of the enrollment of a second device", replay::cut_in_an_enrollment, 400, 20),
-    Trial("power-cut-in-a-first-enrollment", "the same of a first device, in an empty store", replay::cut_in_a_first_enrollment, 200, 10),
+    Trial("power-cut-in-a-first-enrollment", "the same of a first device, in an empty store", replay::cut_in_a_first_enrollment, 200, 6),
     Trial("power-cut-in-a-change", "the same of every other change", replay::cut_in_a_change, 500, 25),
     Trial("power-cut-after-an-offer", "between the key that is shown and its codes: the same key is shown again", replay::cut_after_an_offer, 100, 20),
     Trial("power-cut-after-a-failed-sync", "a sync fails, then the power: who was let in is not let in again", replay::cut_after_a_failed_sync, ALL, ALL),

@@ -1,0 +1,138 @@
+"""Plants the bugs of list.toml one at a time and runs the proof kit: it has to see each. run.sh builds the kit and calls this."""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+try:
+    import tomllib
+except ModuleNotFoundError:
+    import tomli as tomllib
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[2]
+PROGRAMS = ["pam-mfa", "mfa-enroll", "mfa-admin"]
+ARTIFACTS = ["libpam_mfa.so", "mfa-enroll", "mfa-admin"]
+
+
+def main():
+    options = arguments()
+    work = options.target / "proof" / "mutants"
+    tree, target = work / "tree", work / "target"
+    mutants = tomllib.loads((HERE / "list.toml").read_text())["mutant"]
+    check(mutants)
+    chosen = [m for m in mutants if not options.words or any(word in m["name"] for word in options.words)]
+    if not chosen:
+        sys.exit(f"no mutant has {' or '.join(options.words)} in its name")
+    copy_sources(tree)
+    # The trials have to pass without a bug, or what they see of one says nothing.
+    wrong = []
+    for mutant in [{"name": "(no bug)", "edits": []}, *chosen]:
+        began = time.monotonic()
+        verdict = try_one(mutant, tree, target, options)
+        expected = ["passed"] if not mutant["edits"] or "unseen" in mutant else ["seen"]
+        mark = "  " if verdict[0] in expected else "!!"
+        if mark == "!!":
+            wrong.append(mutant["name"])
+        if "unseen" in mutant and verdict[0] == "passed":
+            verdict = ["not seen", mutant["unseen"]]
+        print(f"{mark} {verdict[0]:<9} {mutant['name']}: {verdict[1]} ({time.monotonic() - began:.0f} s)", flush=True)
+        if not mutant["edits"] and wrong:
+            sys.exit("error: the kit fails without any bug")
+    print(f"{len(chosen) - len(wrong)} of {len(chosen)} as expected")
+    if wrong:
+        sys.exit("error: not as expected: " + "; ".join(wrong))
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--target", type=Path, required=True, help="the target folder")
+    parser.add_argument("--kit", type=Path, required=True, help="the built proof kit")
+    parser.add_argument("--application", type=Path, required=True, help="the built pam-application")
+    parser.add_argument("--all-trials", action="store_true", help="go on after the first trial that fails")
+    parser.add_argument("words", nargs="*", help="only mutants with one of these in their name")
+    return parser.parse_args()
+
+
+def check(mutants):
+    """Every edit still fits: a list that has rotted proves nothing."""
+    rotten = []
+    for mutant in mutants:
+        texts = {}
+        for file, old, new in mutant["edits"]:
+            text = texts.setdefault(file, (REPOSITORY / file).read_text())
+            if text.count(old) != 1 or old == new:
+                rotten.append(f"{mutant['name']}: {file} has this {text.count(old)} times: {old.strip()}")
+                continue
+            texts[file] = text.replace(old, new)
+    if rotten:
+        sys.exit("error: these edits fit no more, see tests/proof/mutants/list.toml\n" + "\n".join(rotten))
+
+
+def copy_sources(tree):
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY, check=True, capture_output=True, text=True,
+    ).stdout.split("\0")
+    for name in filter(None, listed):
+        source = REPOSITORY / name
+        if source.is_file():
+            write(tree / name, source.read_bytes())
+
+
+def write(path, content):
+    """Leaves alone what is the same, so that only what depends on a change is built again."""
+    if path.exists() and path.read_bytes() == content:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def try_one(mutant, tree, target, options):
+    touched = {file for file, _, _ in mutant["edits"]}
+    try:
+        for file, old, new in mutant["edits"]:
+            write(tree / file, (tree / file).read_text().replace(old, new).encode())
+        return build_and_run(tree, target, options)
+    finally:
+        for file in touched:
+            write(tree / file, (REPOSITORY / file).read_bytes())
+
+
+def build_and_run(tree, target, options):
+    packages = [word for program in PROGRAMS for word in ("-p", program)]
+    built = subprocess.run(
+        [os.environ.get("CARGO", "cargo"), "build", "--locked", "--quiet", "--target-dir", target, *packages],
+        cwd=tree, capture_output=True, text=True, env={**os.environ, "CARGO_TARGET_DIR": str(target)},
+    )
+    if built.returncode != 0:
+        return ["no build", built.stderr.strip()[-2000:]]
+    artifacts = target.parent / "artifacts"
+    shutil.rmtree(artifacts, ignore_errors=True)
+    artifacts.mkdir()
+    for name in ARTIFACTS:
+        (artifacts / name).symlink_to(target / "debug" / name)
+    (artifacts / "pam-application").symlink_to(options.application)
+    kit = [options.kit, "--quick", "--module", "pam_mfa", "--output", target.parent / "out"]
+    if not options.all_trials:
+        kit.append("--stop-at-failure")
+    as_root = [] if os.geteuid() == 0 else ["sudo"]
+    ran = subprocess.run(
+        [*as_root, "env", f"MFA_ARTIFACTS={artifacts}", "unshare", "--mount", "--propagation", "private", *kit],
+        cwd=tree, capture_output=True, text=True,
+    )
+    failed = [line.split() for line in ran.stderr.splitlines() if line.startswith(("FAIL", "ERROR"))]
+    # "FAIL 1 of 1 one-code-at-once pam_mfa seed .." or "ERROR broke one-code-at-once .."
+    trials = [words[words.index("pam_mfa") - 1] for words in failed if "pam_mfa" in words]
+    if trials:
+        return ["seen", ", ".join(trials)]
+    if ran.returncode != 0:
+        return ["broke", ran.stderr.strip()[-1000:]]
+    return ["passed", "every trial"]
+
+
+main()
