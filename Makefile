@@ -21,6 +21,7 @@ help:
 	@echo 'make lint       formatting, clippy, documentation, licences, shell scripts, man pages, what the module links'
 	@echo 'make proof      run three OTP modules through the same trials: PROOF=--quick for a short run'
 	@echo 'make proof-mutants  plant bugs in the module, one at a time: the proof kit has to see each (an hour)'
+	@echo 'make fuzz       fuzz every target for FUZZ_SECONDS (600), or FUZZ_TARGET alone; see docs/fuzzing.md'
 	@echo 'make bench      time logins against the peers and the disk'
 	@echo 'make build      the release build, in target/release'
 	@echo 'make install    install it (DESTDIR=, PREFIX=, PAMDIR=); changes no PAM file'
@@ -46,6 +47,10 @@ test: test-fast
 .PHONY: lint
 lint: setup
 	scripts/lint.sh
+
+.PHONY: fuzz
+fuzz: setup
+	scripts/fuzz.sh $(FUZZ_TARGET)
 
 .PHONY: bench
 bench: setup

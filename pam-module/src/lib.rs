@@ -10,9 +10,11 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "a test that overflows has failed"))]
 
+#[cfg(feature = "as-library")]
+pub mod as_library;
 mod conversation;
 mod enrollment;
-#[cfg(test)]
+#[cfg(any(test, feature = "as-library"))]
 mod fake;
 mod journal;
 mod libpam;

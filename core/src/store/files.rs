@@ -375,11 +375,9 @@ impl FileStore {
 
     /// Puts what an update noted in the place of what the update before did, numbered on.
     fn number_notes(&self, locked: &Locked, record: &mut Record) -> Result<()> {
-        let there = record.devices.changes.last().map(|change| change.number);
-        let mut number = match there {
-            Some(number) => number,
-            None => super::history::last_number(locked, &self.owners)?,
-        };
+        // The file may be ahead, where an older secret file was put back: a number below its last would never come into it.
+        let there = record.devices.changes.last().map_or(0, |change| change.number);
+        let mut number = there.max(super::history::last_number(locked, &self.owners)?);
         for change in &mut record.notes {
             number = number.saturating_add(1);
             change.number = number;

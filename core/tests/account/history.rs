@@ -97,3 +97,18 @@ fn two_hundred_changes_are_all_there() {
     assert_eq!(host.history("alice").len(), 201);
     assert!(std::fs::metadata(host.path("users/alice/devices.toml")).unwrap().len() < 1500, "they moved on");
 }
+
+#[test]
+fn a_history_that_is_ahead_of_an_older_secret_file_goes_on_after_its_last_number() {
+    let (host, _) = Host::with_alice();
+    let older = std::fs::read(host.path("users/alice/devices.toml")).unwrap();
+    for _ in 0..3 {
+        host.ask(Request::SuspendDevice { user: user("alice"), name: name("phone") }).unwrap();
+        host.ask(Request::ResumeDevice { user: user("alice"), name: name("phone") }).unwrap();
+    }
+    std::fs::write(host.path("users/alice/devices.toml"), older).unwrap();
+    host.ask(Request::RenameDevice { user: user("alice"), name: name("phone"), to: name("old") }).unwrap();
+    host.ask(Request::Unlock { user: user("alice") }).unwrap();
+    let words = words(&host);
+    assert_eq!(words.last_chunk(), Some(&["renamed old".to_owned(), "unlocked ".to_owned()]), "{words:?}");
+}

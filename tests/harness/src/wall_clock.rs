@@ -15,6 +15,11 @@ pub fn stop_at(unix_seconds: u64) {
     STANDS_AT.store(i64::try_from(unix_seconds).unwrap_or(i64::MAX), Ordering::SeqCst);
 }
 
+/// Lets it run again.
+pub fn run() {
+    STANDS_AT.store(-1, Ordering::SeqCst);
+}
+
 /// clock_gettime(2). Only the wall clock stands; waits with a bound go by the others.
 ///
 /// # Safety
