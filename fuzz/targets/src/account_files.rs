@@ -228,6 +228,7 @@ fn new_device(name: &str, seed: [u8; 20]) -> ForeignDevice {
         floor: None,
         clock_offset_steps: 0,
         status: Status::Active,
+        expires_at: None,
     }
 }
 

@@ -9,7 +9,7 @@ use mfa_core::otp::{Code, Profile};
 use mfa_core::recovery::{RecoveryCode, ScratchCode};
 use mfa_core::request::{ForeignDevice, RecoveryCodes, WhyNotConfirmed};
 use mfa_core::verify::Round;
-use mfa_core::{Refusal, Request, Response, Secret, UserName, Verdict};
+use mfa_core::{Refusal, Request, Response, Secret, Timestamp, UserName, Verdict};
 use mfa_wire::frame::{self, MAX_BYTES};
 use mfa_wire::{Denial, Envelope, Password, Reply};
 use serde::Serialize;
@@ -56,6 +56,7 @@ pub fn examples() -> Vec<(&'static str, Vec<u8>)> {
         floor: Some(7),
         clock_offset_steps: -3,
         status: Status::Assigned,
+        expires_at: Some(Timestamp::from_unix_seconds(1_900_000_000)),
     };
     let requests = [
         ("request-verify-code", bare(verify(Answer::Code(code("755224"))))),
