@@ -125,7 +125,8 @@ pub fn random_bytes<const N: usize>() -> Result<[u8; N], NoRandomness> {
 /// Overwrites the stack below the caller, where hash and cipher code may have left working copies of a seed or a code.
 #[inline(never)]
 pub fn wipe_stack() {
-    let mut below = [0_u8; 16 * 1024];
+    // By words: by bytes it takes eight times as long, a fifth of what a login computes.
+    let mut below = [0_u64; 2 * 1024];
     std::hint::black_box(&mut below).zeroize();
 }
 

@@ -247,6 +247,13 @@ impl State {
         Some(out.bytes)
     }
 
+    /// The sequence number that these bytes say they have, whole or not.
+    pub(crate) fn claimed_sequence(bytes: &[u8; STATE_BYTES]) -> Option<u64> {
+        let mut input = Reader { bytes };
+        input.take::<8>()?;
+        input.take().map(u64::from_le_bytes)
+    }
+
     /// Reads a state and its sequence number. None if a single bit is not as this program wrote it for this user.
     pub(crate) fn from_bytes(bytes: &[u8; STATE_BYTES], user: &UserName) -> Option<(Self, u64)> {
         let (content, sum) = bytes.split_last_chunk::<CHECKSUM_BYTES>()?;

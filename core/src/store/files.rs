@@ -30,7 +30,8 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 use super::marks::Marks;
 use super::slots::{self, Slots, create_file};
 use super::trusted::{
-    Mutability, Owners, check_private, failed, failed_io, open_file, open_folder, open_folder_at_path, text,
+    Mutability, Owners, check_private, failed, failed_io, open_file, open_folder, open_folder_at_path,
+    open_folder_of, text,
 };
 use super::{Access, Account, MarkTable, Record, Shard, Store};
 use crate::clock::Timestamp;
@@ -107,28 +108,23 @@ impl FileStore {
     }
 
     pub(super) fn open_root(&self) -> Result<File> {
-        self.learn_keeper()?;
-        open_folder_at_path(&self.root, &self.owners)?
-            .ok_or_else(|| Error::NoStore { path: self.root.clone() })
+        self.find_root()?.ok_or_else(|| Error::NoStore { path: self.root.clone() })
     }
 
-    /// Finds out whom root has given the host's store to.
-    fn learn_keeper(&self) -> Result<()> {
+    /// The store's folder, if it is there. The first time, whoever the host's store belongs to becomes its keeper.
+    fn find_root(&self) -> Result<Option<File>> {
         if self.kind == Kind::Folder || self.owners.keeper.get().is_some() {
-            return Ok(());
+            return open_folder_at_path(&self.root, &self.owners);
         }
-        let parent = self.root.parent().unwrap_or(&self.root);
-        let Some(folder) = open_folder_at_path(parent, &Owners::default())? else { return Ok(()) };
-        let name = self.root.file_name().unwrap_or_default();
-        match fstatat(&folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(status) => {
-                let keeper = (Uid::from_raw(status.st_uid), Gid::from_raw(status.st_gid));
-                self.owners.keeper.set(Some(keeper));
-                Ok(())
-            }
-            Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(failed(&self.root)(errno)),
-        }
+        // Only root can have given away what lies in a folder of root's.
+        let (parent, name) = (self.root.parent(), self.root.file_name().unwrap_or_default());
+        let parent = open_folder_at_path(parent.unwrap_or(&self.root), &Owners::default())?;
+        let Some(parent) = parent else { return Ok(None) };
+        open_folder_of(&parent, name, &self.root, |status| {
+            let keeper = (Uid::from_raw(status.st_uid), Gid::from_raw(status.st_gid));
+            self.owners.keeper.set(Some(keeper));
+            &self.owners
+        })
     }
 
     /// Whether it can be believed that an account has no device: either all parts of the store are there, or it was never used.
@@ -138,7 +134,7 @@ impl FileStore {
     /// # Errors
     /// A part of it is missing.
     pub fn check_whole(&self) -> Result<()> {
-        self.learn_keeper()?;
+        self.find_root()?;
         let missing =
             |path: PathBuf| Error::Corrupt { path, why: "it is missing: is its disk there?".to_owned() };
         let has_key = self.key.get().is_some() || self.read_key()?.is_some();
@@ -461,7 +457,7 @@ impl Store for FileStore {
     }
 
     fn prepare(&self) -> Result<()> {
-        self.learn_keeper()?;
+        self.find_root()?;
         ensure_folder(&self.root, 0o700, &self.owners)?;
         ensure_folder(&self.root.join("users"), 0o700, &self.owners)?;
         if self.key.get().is_none() && self.read_key()?.is_none() {

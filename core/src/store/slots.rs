@@ -24,6 +24,9 @@ const SLOT_BYTES: usize = 4096;
 /// The bytes of a state file.
 pub(super) const FILE_BYTES: u64 = 8192;
 
+/// The bytes of a state file from its start to the end of the state in its second slot.
+const OLDER_OR_NEWER: usize = SLOT_BYTES + STATE_BYTES;
+
 /// An opened state file and what it holds.
 pub(super) struct Slots {
     file: File,
@@ -43,16 +46,20 @@ impl Slots {
         if u64::try_from(status.st_size) != Ok(FILE_BYTES) {
             return Err(corrupt("it has not 8192 bytes"));
         }
-        let mut newest: Option<(State, u64)> = None;
-        for index in 0..2_u64 {
-            let mut bytes = [0; STATE_BYTES];
-            file.read_exact_at(&mut bytes, offset_of(index)).map_err(failed_io(path))?;
-            let Some((state, sequence)) = State::from_bytes(&bytes, user) else { continue };
-            // A slot copied over the other one must not count twice.
-            if sequence % 2 == index && newest.as_ref().is_none_or(|(_, other)| sequence > *other) {
-                newest = Some((state, sequence));
-            }
+        let mut bytes = [0; OLDER_OR_NEWER];
+        file.read_exact_at(&mut bytes, 0).map_err(failed_io(path))?;
+        let (Some(first), Some(second)) = (bytes.first_chunk(), bytes.last_chunk()) else {
+            return Err(corrupt("it has not 8192 bytes"));
+        };
+        let mut slots = [(0, first), (1, second)];
+        // The one that says it is newer, if it is whole: to check the other one too would cost as much again and change nothing.
+        if State::claimed_sequence(second) > State::claimed_sequence(first) {
+            slots.reverse();
         }
+        let newest = slots.into_iter().find_map(|(index, bytes)| {
+            // A slot copied over the other one must not count twice.
+            State::from_bytes(bytes, user).filter(|(_, sequence)| sequence % 2 == index)
+        });
         let (state, sequence) = newest.ok_or_else(|| corrupt("neither of its slots is whole"))?;
         Ok(Self { file, sequence, state })
     }

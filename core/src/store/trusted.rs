@@ -70,6 +70,16 @@ pub(super) fn open_folder(
     path: &Path,
     owners: &Owners,
 ) -> Result<Option<File>> {
+    open_folder_of(parent, name, path, |_| owners)
+}
+
+/// The same where only the folder itself tells whose it may be.
+pub(super) fn open_folder_of<'a>(
+    parent: impl AsFd,
+    name: &OsStr,
+    path: &Path,
+    owners: impl FnOnce(&FileStat) -> &'a Owners,
+) -> Result<Option<File>> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let folder = match openat(parent, name, flags, Mode::empty()) {
         Ok(folder) => File::from(folder),
@@ -83,7 +93,7 @@ pub(super) fn open_folder(
         Err(errno) => return Err(failed(path)(errno)),
     };
     let status = fstat(&folder).map_err(failed(path))?;
-    check_owner(&status, path, owners)?;
+    check_owner(&status, path, owners(&status))?;
     if status.st_mode & 0o022 != 0 {
         return Err(Error::Untrusted { path: path.to_owned(), why: "may be written by others: chmod go-w" });
     }
