@@ -7,7 +7,7 @@ SYSCONFDIR ?= /etc
 # Where this system's programs look for PAM modules: Debian's multiarch folder, or the first that exists.
 PAMDIR ?= $(firstword $(wildcard /lib/$(shell uname -m)-linux-gnu/security /usr/lib64/security /lib64/security /usr/lib/security /lib/security) /lib/security)
 
-RELEASE := target/release
+RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 PROGRAMS := -p pam-mfa -p mfa-enroll -p mfa-admin -p mfad
 # What this system's PAM files include: common-auth and common-account on Debian, system-auth for both elsewhere.
 PAMSTACK := $(if $(wildcard /etc/pam.d/system-auth),s|@STACK@-.*|system-auth|,s|@STACK@|common|; s|@ACCOUNT@|account|)
@@ -25,7 +25,7 @@ help:
 	@echo 'make bench      time logins against the peers and the disk'
 	@echo 'make build      the release build, in target/release'
 	@echo 'make install    install it (DESTDIR=, PREFIX=, PAMDIR=); changes no PAM file'
-	@echo 'make deb        a Debian package (not yet)'
+	@echo 'make deb        a Debian package, in target/deb'
 
 .PHONY: setup
 setup:
@@ -83,7 +83,7 @@ install: build
 	test -e $(DESTDIR)$(SYSCONFDIR)/pam.d/mfa-enroll || \
 		sed '$(PAMSTACK)' packaging/pam/mfa-enroll >$(DESTDIR)$(SYSCONFDIR)/pam.d/mfa-enroll
 	install -D -m 0644 packaging/systemd/mfad.socket $(DESTDIR)$(PREFIX)/lib/systemd/system/mfad.socket
-	install -D -m 0644 packaging/systemd/mfad.service $(DESTDIR)$(PREFIX)/lib/systemd/system/mfad.service
+	sed 's|/usr/sbin|$(PREFIX)/sbin|' packaging/systemd/mfad.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/mfad.service
 	install -D -m 0644 packaging/systemd/pam-mfa.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/pam-mfa.conf
 	for page in packaging/man/*.[158]; do \
 		install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; \
@@ -91,5 +91,4 @@ install: build
 
 .PHONY: deb
 deb:
-	@echo 'make deb: there is no Debian package yet; install with: make install' >&2
-	@exit 1
+	packaging/deb/build.sh

@@ -15,6 +15,7 @@ main() {
     "$repository/docker/engine.sh" start
     "$repository/docker/base-images.sh" bookworm trixie
     "$repository/docker/artifacts.sh" --panic-build bookworm trixie
+    "$repository/docker/package.sh" bookworm trixie
     "$repository/docker/images.sh" test bookworm trixie
     DOCKER=$(docker_command)
     export DOCKER

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use mfa_core::Response;
-use mfa_wire::frame::{self, MAX_BYTES};
+use mfa_wire::frame::{self, MAX_BYTES, VERSION};
 use mfa_wire::{Denial, Envelope, Reply};
 
 use crate::daemon::{Daemon, PATIENCE, myself, send_bytes, status};
@@ -31,8 +31,8 @@ fn what_is_no_request_is_not_understood_and_harms_nobody() {
         &u32::MAX.to_be_bytes()[..],
         &0_u32.to_be_bytes(),
         &[&(u32::try_from(MAX_BYTES).unwrap() + 1).to_be_bytes()[..], &[1; 100]].concat(),
-        &[0, 0, 0, 3, 1, 255, 255],
-        &[0, 0, 0, 6, 1, 0, 255, 255, 255, 255],
+        &[0, 0, 0, 3, VERSION, 255, 255],
+        &[0, 0, 0, 6, VERSION, 0, 255, 255, 255, 255],
         &other_version,
         &more_behind,
     ] {
