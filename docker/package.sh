@@ -9,7 +9,7 @@ main() {
     local release package
     say "building the Debian package"
     quietly make deb || fail "make deb failed" "see the lines above"
-    package=$(ls "$target_folder"/deb/*.deb)
+    package=$(ls "$target_folder/deb/pam-mfa_"*)
     "$repository/docker/engine.sh" start
     "$repository/docker/base-images.sh" "$@"
     for release in "$@"; do
@@ -54,7 +54,7 @@ fails dpkg --remove pam-mfa >/tmp/said 2>&1
 grep -q /etc/pam.d/su /tmp/said
 mfa-enroll --version
 step "it goes after that"
-sed -i '/pam_mfa/d' /etc/pam.d/su
+sed -i "\\|pam_mfa|d" /etc/pam.d/su
 mkdir -p /var/lib/pam-mfa/users/alice
 dpkg --purge pam-mfa >/tmp/said 2>&1
 fails test -e /usr/sbin/mfad

@@ -15,8 +15,9 @@ fn main() -> Result<(), String> {
     let library = String::from_utf8_lossy(&output.stdout);
     // A compiler that has none repeats the name alone.
     let folder = Path::new(library.trim()).parent().filter(|folder| folder.is_absolute());
-    let folder = folder
-        .ok_or_else(|| format!("{compiler} has no libgcc_eh.a, which is part of gcc; hint: apt-get install gcc"))?;
+    let folder = folder.ok_or_else(|| {
+        format!("{compiler} has no libgcc_eh.a, which is part of gcc; hint: apt-get install gcc")
+    })?;
     println!("cargo::rustc-link-search=native={}", folder.display());
     println!("cargo::rustc-link-lib=static=gcc_eh");
     Ok(())

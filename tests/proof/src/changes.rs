@@ -47,7 +47,11 @@ pub(crate) const CHANGES: &[Change] = &[
         says: b"\"made\"",
         history: "recovery-codes",
         holds: |scene, world, said| {
-            let new = said.pointer("/recovery_codes/0").and_then(Value::as_str).unwrap_or_default();
+            let new = said
+                .get("recovery_codes")
+                .and_then(|codes| codes.get(0))
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             scene.enters(world, new).must_be_let_in("a recovery code that was shown")?;
             scene.enters(world, scene.old_code()).must_be_refused("a recovery code of before")
         },

@@ -89,7 +89,7 @@ fn status_tells_everything_but_secrets() {
             "disabled",
             "drift_steps",
             "enrolled_at",
-        "expired",
+            "expired",
             "failures",
             "id",
             "kind",
