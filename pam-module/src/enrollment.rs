@@ -266,7 +266,8 @@ impl<'a> Enrollment<'a> {
     fn run(&self, host: &mut impl Host) -> Result<(), Reason> {
         log(host, Priority::Info, Event::new("enrolling"));
         let mut talk = Talk { questions: QUESTIONS, round: 1 };
-        let mut notice = "This login needs a second factor, and your account has none yet. Set one up now.\n";
+        let mut notice =
+            "This login needs a second factor, and your account has none yet.\nSet one up now.\n\n";
         loop {
             let Some(tokens) = self.tokens_if_unenrolled()? else { return self.prove_as_usual(host) };
             match self.bind(host, &mut talk, notice, &tokens)? {
@@ -543,7 +544,7 @@ mod tests {
         assert!(host.prompts.iter().all(|(prompt, echo)| *echo == Echo::On && prompt.starts_with('\n')));
         assert!(prompts.iter().all(|prompt| prompt.len() <= wording::MAX_PROMPT_BYTES));
         assert!(prompts[0].is_ascii() && prompts[0].contains("q      quit"));
-        assert!(prompts[1].contains('\u{2588}') && prompts[1].ends_with("Code (Enter: back): "));
+        assert!(prompts[1].contains('\u{2588}') && prompts[1].ends_with("Enter: back): "));
         assert!(prompts[2].contains("about ") && prompts[3].contains("Write them down"));
         assert_eq!(prompts.len(), 4);
         let lines: Vec<&str> = host.lines.iter().map(String::as_str).collect();
@@ -633,7 +634,7 @@ mod tests {
     #[test]
     fn what_was_wrong_is_said_in_plain_words_and_the_next_try_may_be_right() {
         for (first, second, words) in [
-            (Says::Code(-80), Says::Code(-79), "is 40 minutes behind this host's"),
+            (Says::Code(-80), Says::Code(-79), "is 40 minutes behind"),
             (Says::Code(-9), Says::Code(-4), "does not follow"),
             (Says::Text(b"000000".to_vec()), Says::Text(b"000001".to_vec()), "not codes of this key"),
         ] {

@@ -15,6 +15,9 @@ use zeroize::Zeroizing;
 /// The longest prompt in bytes: what OpenSSH's client shows whole.
 pub(crate) const MAX_PROMPT_BYTES: usize = 8 * 1024;
 
+/// The columns that every client shows of a line: on a terminal of 80, plink puts `| ` before it and breaks it at 77.
+const COLUMNS: usize = 77;
+
 /// A prompt that may hold a key; made with room enough, so that growing leaves no copies behind.
 pub(crate) struct Prompt(Zeroizing<String>);
 
@@ -81,7 +84,7 @@ pub(crate) fn menu(
         .say("Then type the code that the app shows. Or type one of these:\n")
         .say("    Enter  show the key as a QR code to scan\n")
         .say("    i      the same, for dark letters on a light screen\n")
-        .say("    a      the same in plain ASCII, 80 columns wide\n")
+        .say("    a      the same in plain ASCII; needs about 40 lines\n")
         .say("    s      skip the picture\n");
     for (index, token) in tokens.iter().enumerate() {
         let serial = token.serial.as_ref().map_or_else(String::new, |serial| format!(" {serial}"));
@@ -105,17 +108,32 @@ pub(crate) fn picture(
     seed: &Secret,
 ) -> Option<Prompt> {
     let qr = Qr::of(&otpauth::uri(issuer, user, profile, seed)).ok()?;
-    let drawing = match picture {
-        Picture::HalfBlocks(paint) => qr.half_blocks(paint, SCREEN_MARGIN),
-        // Narrower, so that it fits into 80 columns.
-        Picture::Ascii => qr.ascii(Paint::OnDark, 1),
+    let (drawing, question) = match picture {
+        // A client in a locale without them shows nothing, or escapes, and nobody here can know.
+        Picture::HalfBlocks(paint) => {
+            (qr.half_blocks(paint, SCREEN_MARGIN), "Code (no QR code above? type a; Enter: back): ")
+        }
+        Picture::Ascii => (qr.ascii(Paint::OnDark, ASCII_MARGIN), "Code (Enter: back): "),
     };
     let bytes: usize = drawing.lines.iter().map(|line| line.len().saturating_add(1)).sum();
     if bytes.saturating_add(200) > MAX_PROMPT_BYTES {
         return None;
     }
-    let prompt = drawing.lines.iter().fold(Prompt::new(), |prompt, line| prompt.line(line));
-    Some(prompt.say("Code (Enter: back): "))
+    let prompt = drawing.lines.iter().fold(Prompt::new(), |prompt, line| prompt.line(fitting(line)));
+    Some(prompt.say(question))
+}
+
+/// Light modules around a code in ASCII: few, so that it fits into 80 columns.
+const ASCII_MARGIN: usize = 1;
+
+/// A line without the end of its margin, if it fits by that: a module is two characters of ASCII, and half a one is margin enough.
+fn fitting(line: &str) -> &str {
+    let too_much = line.chars().count().saturating_sub(COLUMNS);
+    if line.is_ascii() && too_much < ASCII_MARGIN.saturating_mul(2) {
+        line.get(..line.len().saturating_sub(too_much)).unwrap_or(line)
+    } else {
+        line
+    }
 }
 
 /// The question for a first code, without a picture.
@@ -155,7 +173,7 @@ pub(crate) fn next_code(notice: &str, kind: Kind, profile: Profile, now: Timesta
 pub(crate) fn recovery_codes(device: &str, codes: &[RecoveryCode]) -> Prompt {
     let mut prompt = Prompt::new()
         .say(&format!("Done. From now on a login asks for a code of this device ({device}).\n\n"))
-        .say("If you ever lose it, each of these recovery codes lets you in once in its place.\n")
+        .say("If you ever lose it, each of these recovery codes lets you in once in its\nplace. ")
         .say("They are not shown again:\n\n");
     for pair in codes.chunks(2) {
         for code in pair {
@@ -180,8 +198,8 @@ pub(crate) fn why_not(why: WhyNotConfirmed, kind: Kind, profile: Profile) -> (St
         ),
         WhyNotConfirmed::ClockOff { seconds } => (
             format!(
-                "The codes are right, but the clock of your {device} is {} {} this host's, which says\n{}. Let the phone \
-                 set its clock by the network.",
+                "The codes are right, but the clock of your {device} is {} {}\nthis host's, which says {}. Let the phone set \
+                 its clock\nby the network.",
                 duration(seconds.unsigned_abs()),
                 if seconds < 0 { "behind" } else { "ahead of" },
                 Timestamp::now(),
@@ -190,7 +208,7 @@ pub(crate) fn why_not(why: WhyNotConfirmed, kind: Kind, profile: Profile) -> (St
         ),
         WhyNotConfirmed::ProfileIgnored { instead } => (
             format!(
-                "The app makes codes by {}, though it was told {}.\nTry another app.",
+                "The app makes codes by {},\nthough it was told {}.\nTry another app.",
                 profile_text(instead),
                 profile_text(profile)
             ),
@@ -200,8 +218,8 @@ pub(crate) fn why_not(why: WhyNotConfirmed, kind: Kind, profile: Profile) -> (St
         WhyNotConfirmed::OtherCodes => (
             match kind {
                 Kind::App => {
-                    "These are not codes of this key. See that the app has this very key, and that you read\nits \
-                     entry for this host."
+                    "These are not codes of this key. See that the app has this very key, and that\nyou read its entry \
+                     for this host."
                 }
                 Kind::Token => "These are not codes of this token. See that the number on it is the same.",
             }
@@ -233,5 +251,73 @@ fn duration(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} seconds"),
         _ => format!("{} minutes", seconds.saturating_add(30).checked_div(60).unwrap_or(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mfa_core::otp::Algorithm;
+
+    use super::*;
+
+    fn pending() -> PendingEnrollment {
+        use mfa_core::request::{Request, Response};
+        let folder = tempfile::tempdir().unwrap();
+        let store = mfa_core::FileStore::at(folder.path().join("store"));
+        let (user, name, profile) = ("alice".parse().unwrap(), None, Profile::PLAIN);
+        let begin = Request::BeginEnrollment { user, name, profile, replaces: None };
+        let caller = mfa_core::Caller::privileged("test");
+        match mfa_core::answer(begin, &caller, &store, &mfa_core::Policy::default(), Timestamp::now()) {
+            Ok(Response::Pending(pending)) => pending,
+            other => panic!("no key: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn assert_fits(text: &str) {
+        for line in text.lines() {
+            assert!(line.chars().count() <= COLUMNS, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn every_line_fits_a_terminal_of_80_columns_in_every_client() {
+        let (pending, user) = (pending(), "bartholomew".parse().unwrap());
+        let issuer = "server42";
+        assert!(
+            otpauth::uri(issuer, &user, pending.profile, &pending.seed).len() > 78,
+            "a code of version 5"
+        );
+        let menu = menu("", &user, issuer, &pending, &[]);
+        assert_fits(menu.as_str());
+        assert!(menu.as_str().lines().count() <= 20, "there is room for what the client says");
+        for shown in [Picture::Ascii, Picture::HalfBlocks(Paint::OnDark), Picture::HalfBlocks(Paint::OnLight)]
+        {
+            let prompt = picture(shown, &user, issuer, pending.profile, &pending.seed).unwrap();
+            assert_fits(prompt.as_str());
+            if shown != Picture::Ascii {
+                assert!(prompt.as_str().lines().count() <= 23, "{}", prompt.as_str());
+            }
+        }
+        let codes: Vec<RecoveryCode> =
+            (0..10).map(|_| RecoveryCode::parse("AAAABBBBCCCCDDDD").unwrap()).collect();
+        let codes = recovery_codes("hardware token", &codes);
+        assert_fits(codes.as_str());
+        assert!(codes.as_str().lines().count() <= 20);
+        let profile = Profile { algorithm: Algorithm::Sha256, ..Profile::PLAIN };
+        for kind in [Kind::App, Kind::Token] {
+            for why in [
+                WhyNotConfirmed::SameCode,
+                WhyNotConfirmed::NotConsecutive,
+                WhyNotConfirmed::ClockOff { seconds: -7200 },
+                WhyNotConfirmed::ProfileIgnored { instead: profile },
+                WhyNotConfirmed::Used,
+                WhyNotConfirmed::OtherCodes,
+            ] {
+                assert_fits(&why_not(why, kind, Profile::PLAIN).0);
+            }
+            assert_fits(first_code(&no_code(profile), kind).as_str());
+            assert_fits(next_code(SAME_CODE, kind, profile, Timestamp::now()).as_str());
+        }
     }
 }
