@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # Builds the image pam-mfa-KIND:RELEASE, `images.sh test|demo RELEASE...` (default: test bookworm trixie), from the
-# Dockerfile here and what artifacts.sh has built.
+# Dockerfile here and what artifacts.sh has built. PAM_MFA_IMAGES names another prefix than pam-mfa, so that two
+# checkouts can use one engine.
 source "$(dirname "$0")/lib.sh"
+
+prefix=${PAM_MFA_IMAGES:-pam-mfa}
 
 main() {
     local kind=${1:-test}
@@ -17,10 +20,10 @@ main() {
 build() {
     local kind=$1 release=$2 begin
     begin=$(date +%s)
-    say "image pam-mfa-$kind:$release: building"
+    say "image $prefix-$kind:$release: building"
     quietly build_from_one_context "$kind" "$release" ||
-        fail "the image pam-mfa-$kind:$release could not be built" "see the lines above"
-    say "image pam-mfa-$kind:$release: ready ($(seconds_since "$begin") s)"
+        fail "the image $prefix-$kind:$release could not be built" "see the lines above"
+    say "image $prefix-$kind:$release: ready ($(seconds_since "$begin") s)"
 }
 
 # The context is put together on the way in; the engine's cache compares contents, not times.
@@ -29,7 +32,7 @@ build_from_one_context() {
     if [ "$release" = trixie ]; then extra=(sudo-rs); fi
     tar --create --owner=0 --group=0 --directory "$repository/docker" Dockerfile image \
         --directory "$(dirname "$artifacts_folder")" artifacts |
-        engine build --network=host --target "$kind" --tag "pam-mfa-$kind:$release" --label pam-mfa-image \
+        engine build --network=host --target "$kind" --tag "$prefix-$kind:$release" --label pam-mfa-image \
             --build-arg "RELEASE=$release" --build-arg "EXTRA_PACKAGES=${extra[*]}" -
 }
 

@@ -1,5 +1,5 @@
-//! Runs the built `mfa-enroll` and `mfa-admin`: through a pipe ([`pipe`]) and on a terminal ([`terminal`]), and looks at their QR codes
-//! with `zbarimg` ([`picture`]). [`daemon`] answers in place of `mfad`.
+//! Runs the built `mfa-enroll` and `mfa-admin`: through a pipe ([`pipe`]) and on a terminal ([`terminal`]). [`daemon`] answers in place of
+//! `mfad`.
 
 #![expect(
     clippy::expect_used,
@@ -11,7 +11,6 @@
 )]
 
 pub mod daemon;
-pub mod picture;
 pub mod pipe;
 pub mod terminal;
 

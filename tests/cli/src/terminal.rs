@@ -15,7 +15,9 @@ use nix::sys::termios::{LocalFlags, tcgetattr};
 
 use crate::pipe::{Ran, exit_code};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a test looks before it gives up: for a minute, or longer where the machine is slow. Counted and not timed, because a machine
+/// that stood still for a minute has not waited in vain for one.
+const GLANCES: u32 = 6000;
 const GLANCE: Duration = Duration::from_millis(10);
 
 /// A terminal with a command on it.
@@ -67,12 +69,15 @@ impl Terminal {
             let seen = Arc::clone(&seen);
             move || {
                 let mut bytes = [0; 4096];
+                // A letter may come in two pieces.
+                let mut unread = Vec::new();
                 // EIO: the last process has closed its side.
                 while let Ok(count @ 1..) = output.read(&mut bytes) {
                     let read = bytes.get(..count).unwrap_or_default();
+                    unread.extend(read);
                     let mut seen = lock(&seen);
                     seen.screen.process(read);
-                    seen.text.push_str(&String::from_utf8_lossy(read));
+                    seen.text.push_str(&mfa_test_screen::take_text(&mut unread));
                 }
             }
         });
@@ -83,7 +88,7 @@ impl Terminal {
     #[track_caller]
     pub fn wait_for(&mut self, text: &str) {
         let started = Instant::now();
-        while started.elapsed() < PATIENCE {
+        for _ in 0..GLANCES {
             let found = lock(&self.seen).text.get(self.position..).and_then(|new| new.find(text));
             if let Some(found) = found {
                 self.position += found + text.len();
@@ -91,7 +96,7 @@ impl Terminal {
             }
             thread::sleep(GLANCE);
         }
-        panic!("no {text:?} came; the screen:\n{}", self.screen());
+        panic!("no {text:?} came in {:?}; the screen:\n{}", started.elapsed(), self.screen());
     }
 
     /// Types something, as it is.
@@ -149,12 +154,12 @@ impl Terminal {
     /// Waits for the end of the command. All that it printed is in `out`.
     #[track_caller]
     pub fn end(mut self) -> Ran {
-        let started = Instant::now();
+        let mut glances = 0..GLANCES;
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("our own child") {
                 break status;
             }
-            if started.elapsed() > PATIENCE {
+            if glances.next().is_none() {
                 let _ = self.child.kill();
                 panic!("it does not end; the screen:\n{}", self.screen());
             }

@@ -1,11 +1,20 @@
 //! QR codes as a phone would see them: a screen becomes a picture, `zbarimg` reads it.
 
-use std::fs;
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    clippy::arithmetic_side_effects,
+    reason = "a panic of a test's helper is the failure report of the test"
+)]
+
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use mfa_test_harness::Store;
-use vt100::{Color, Screen};
+use vt100::Color;
+pub use vt100::{Parser, Screen};
 
 /// The colours of a terminal's theme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +38,8 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A photograph of a screen: block characters, and the colours behind everything; other letters are not drawn.
+    /// A photograph of a screen: block characters, `#` as a full block, as it looks from afar, and the colours behind everything; other
+    /// letters are not drawn.
     pub fn of_screen(screen: &Screen, theme: Theme) -> Self {
         let (rows, columns) = screen.size();
         let cell = |row: u16, column: u16| {
@@ -43,7 +53,7 @@ impl Picture {
         })
     }
 
-    /// Lines of text in the colours of a theme; `#` is drawn as a full block, as it looks from afar.
+    /// Lines of text in the colours of a theme.
     pub fn of_text(lines: &[&str], theme: Theme) -> Self {
         let columns = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
         let (ink, paper) =
@@ -51,7 +61,7 @@ impl Picture {
         let cells: Vec<Vec<char>> = lines.iter().map(|line| line.chars().collect()).collect();
         Self::draw(lines.len(), columns, |row, column| {
             let character = cells.get(row).and_then(|line| line.get(column)).copied().unwrap_or(' ');
-            (if character == '#' { '\u{2588}' } else { character }, ink, paper)
+            (character, ink, paper)
         })
     }
 
@@ -65,7 +75,7 @@ impl Picture {
                     let (character, ink, paper) = cell(half_row / 2, column);
                     let is_upper = half_row % 2 == 0;
                     let is_inked = match character {
-                        '\u{2588}' => true,
+                        '\u{2588}' | '#' => true,
                         '\u{2580}' => is_upper,
                         '\u{2584}' => !is_upper,
                         _ => false,
@@ -81,12 +91,15 @@ impl Picture {
     }
 
     /// What `zbarimg` reads in it. None: nothing.
-    pub fn decoded(&self, store: &Store) -> Option<String> {
-        let path = store.beside("screen.pgm");
-        let mut file = format!("P5\n{} {}\n255\n", self.width, self.pixels.len() / self.width).into_bytes();
-        file.extend(&self.pixels);
-        fs::write(&path, file).expect("a picture in the test's folder");
-        decoded(&path)
+    pub fn decoded(&self) -> Option<String> {
+        let mut file = tempfile::Builder::new()
+            .suffix(".pgm")
+            .tempfile()
+            .expect("a file in the folder for temporary ones");
+        write!(file, "P5\n{} {}\n255\n", self.width, self.pixels.len() / self.width)
+            .and_then(|()| file.write_all(&self.pixels))
+            .expect("a picture fits on the disk");
+        decoded(file.path())
     }
 }
 
@@ -99,6 +112,16 @@ pub fn decoded(path: &Path) -> Option<String> {
         .unwrap_or_else(|error| panic!("zbarimg: {error}\nhint: apt-get install zbar-tools"));
     let text = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
     (!text.is_empty()).then_some(text)
+}
+
+/// Takes all whole letters out of what was read from a terminal; the beginning of one stays until the rest is there.
+pub fn take_text(bytes: &mut Vec<u8>) -> String {
+    let whole = match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        Ok(_) | Err(_) => bytes.len(),
+    };
+    let rest = bytes.split_off(whole);
+    String::from_utf8_lossy(&std::mem::replace(bytes, rest)).into_owned()
 }
 
 #[derive(Clone, Copy)]

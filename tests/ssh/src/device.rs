@@ -25,8 +25,8 @@ pub struct Device {
     secret: String,
     first_step: u64,
     codes: Vec<String>,
-    /// The later of the two steps that proved the device at its enrollment.
-    enrolled_step: u64,
+    /// The later of the two steps that were given out last to prove the device.
+    enrolled_step: AtomicU64,
     /// The last step whose code was given out.
     last_step: AtomicU64,
 }
@@ -53,17 +53,10 @@ impl Device {
             let _ = errors.read_to_string(&mut complaint);
             panic!("mfa-enroll offered {line:?}: {error}\n{complaint}")
         });
-        let secret = offered.get("secret").and_then(Value::as_str).expect("a secret is offered").to_owned();
-
-        let now = now() / PERIOD_SECONDS;
-        let first_step = now.saturating_sub(STEPS_BEFORE);
-        let codes = codes(container, &secret, first_step);
-        let enrolled_step = now.saturating_sub(1);
-        let device = Self { secret, first_step, codes, enrolled_step, last_step: AtomicU64::new(0) };
-
-        // Codes of the past prove the device as well, and leave the current one for the login.
-        let proof =
-            format!("{}\n{}\n", device.code_of(now.saturating_sub(2)), device.code_used_for_the_enrollment());
+        let secret = offered.get("secret").and_then(Value::as_str).expect("a secret is offered");
+        let device = Self::with_key(container, secret);
+        let [first, second] = device.proof();
+        let proof = format!("{first}\n{second}\n");
         keyboard.write_all(proof.as_bytes()).expect("mfa-enroll reads two codes");
         drop(keyboard);
         line.clear();
@@ -76,6 +69,36 @@ impl Device {
             "mfa-enroll says enrolled, and fails"
         );
         device
+    }
+
+    /// A device into which this key was put. That it is bound is up to whoever types the [`Device::proof`].
+    pub(crate) fn with_key(container: &str, secret: &str) -> Self {
+        let now = now() / PERIOD_SECONDS;
+        let first_step = now.saturating_sub(STEPS_BEFORE);
+        Self {
+            secret: secret.to_owned(),
+            first_step,
+            codes: codes(container, secret, first_step),
+            enrolled_step: AtomicU64::new(0),
+            last_step: AtomicU64::new(0),
+        }
+    }
+
+    /// Two consecutive codes that prove the device. Those of the past do as well, and leave the current one for the login.
+    pub fn proof(&self) -> [String; 2] {
+        self.proof_until(settled_step().saturating_sub(1))
+    }
+
+    /// The code before the current one, and the current one, as a person would type them.
+    pub fn present_proof(&self) -> [String; 2] {
+        let step = settled_step();
+        self.last_step.store(step, Ordering::Relaxed);
+        self.proof_until(step)
+    }
+
+    fn proof_until(&self, step: u64) -> [String; 2] {
+        self.enrolled_step.store(step, Ordering::Relaxed);
+        [self.code_of(step.saturating_sub(1)), self.code_of(step)]
     }
 
     /// The code that the device shows now, with some time left to use it.
@@ -91,7 +114,7 @@ impl Device {
 
     /// The last code that proved the device.
     pub fn code_used_for_the_enrollment(&self) -> String {
-        self.code_of(self.enrolled_step)
+        self.code_of(self.enrolled_step.load(Ordering::Relaxed))
     }
 
     /// The code of this many time steps from now.

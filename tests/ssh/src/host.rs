@@ -15,6 +15,10 @@ use crate::{engine, watch};
 /// The password of root, alice, bob and carol on every host.
 pub const PASSWORD: &str = "correct horse";
 
+/// What keeps the OpenSSH client from asking and saying more than is looked for, and from asking twice.
+pub(crate) const SSH_OPTIONS: &str = "-o LogLevel=ERROR -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+                                      -o NumberOfPasswordPrompts=1";
+
 /// The longest that anything here may take before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -74,11 +78,14 @@ pub enum Debian {
 }
 
 impl Debian {
-    fn image(self) -> &'static str {
-        match self {
-            Self::Twelve => "pam-mfa-test:bookworm",
-            Self::Thirteen => "pam-mfa-test:trixie",
-        }
+    /// As docker/images.sh calls it.
+    fn image(self) -> String {
+        let prefix = std::env::var("PAM_MFA_IMAGES").unwrap_or_else(|_| "pam-mfa".to_owned());
+        let release = match self {
+            Self::Twelve => "bookworm",
+            Self::Thirteen => "trixie",
+        };
+        format!("{prefix}-test:{release}")
     }
 }
 
@@ -156,7 +163,8 @@ impl Host {
         arguments.extend(["--name", &name, "--hostname", "host"]);
         arguments.extend(setup.flags());
         // Should the tests be killed before they can clean up, the host ends by itself.
-        arguments.extend([debian.image(), "timeout", "900", "start-host"]);
+        let image = debian.image();
+        arguments.extend([image.as_str(), "timeout", "900", "start-host"]);
         let started = engine::run(&arguments);
         assert!(
             started.status.success(),
@@ -229,11 +237,52 @@ impl Host {
     pub fn ssh_client(&self, options: &str, user: &str) -> Terminal {
         self.terminal(
             "visitor",
-            &format!(
-                "ssh -o LogLevel=ERROR -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
-                 -o NumberOfPasswordPrompts=1 {options} {user}@127.0.0.1 'echo in as $(id -un)'"
-            ),
+            &format!("ssh {SSH_OPTIONS} {options} {user}@127.0.0.1 'echo in as $(id -un)'"),
         )
+    }
+
+    /// The key of a device, put into an app.
+    pub fn device_with_key(&self, secret: &str) -> Device {
+        self.never_to_be_logged(secret);
+        Device::with_key(&self.name, secret)
+    }
+
+    /// Lets people without a device set one up at a login: as README.md says it, on the PAM files that Debian ships.
+    pub fn lets_people_enroll(&self) {
+        self.uses_debians_pam_files("sshd sudo su login");
+        self.root("echo 'unenrolled = \"enroll\"' >/etc/pam-mfa/policy.toml");
+    }
+
+    /// Puts the lines of README.md into the PAM files that Debian ships for these services.
+    pub fn uses_debians_pam_files(&self, services: &str) {
+        self.root(&format!(
+            "cd /usr/local/share/debian-pam.d && cp {services} /etc/pam.d/ && cd /etc/pam.d && sed -i \
+             -e '/^@include common-auth/a auth     required  pam_mfa.so nodelay' \
+             -e '/^@include common-account/i account  required  pam_mfa.so' {services}"
+        ));
+    }
+
+    /// Everything in the store, without what changes by looking.
+    pub fn store(&self) -> String {
+        self.root("cd /var/lib/pam-mfa && find . -path ./decoy -prune -o -type f -print0 | sort -z | xargs -0 --no-run-if-empty sha256sum")
+    }
+
+    /// The account's devices by name, as `mfa-enroll status` tells root.
+    pub fn devices(&self, user: &str) -> Vec<String> {
+        let printed = self.root(&format!("mfa-enroll --user {user} status --json"));
+        let status: Value = serde_json::from_str(&printed).expect("one line of JSON");
+        let devices = status.get("devices").and_then(Value::as_array).expect("a list of devices");
+        let name = |device: &Value| device.get("name").and_then(Value::as_str).map(str::to_owned);
+        devices.iter().map(|device| name(device).expect("a device has a name")).collect()
+    }
+
+    /// Gives the visitor a key, `~/.ssh/key`, that opens this account.
+    pub fn give_a_key(&self, user: &str) {
+        self.root(&format!(
+            "mkdir -m 0700 -p ~visitor/.ssh ~{user}/.ssh && ssh-keygen -q -t ed25519 -N '' -f ~visitor/.ssh/key \
+             && cp ~visitor/.ssh/key.pub ~{user}/.ssh/authorized_keys \
+             && chown -R visitor: ~visitor/.ssh && chown -R {user}: ~{user}/.ssh"
+        ));
     }
 
     /// Waits for the end of a client and says how it ended.

@@ -5,6 +5,8 @@
 //!          Device: codes by oathtool        └── what is on the screen, what is typed, how it ended
 //! ```
 //!
+//! [`FirstLogin`] is a person in front of a client who sets up a device; the QR code is read from the screen, as a phone would.
+//!
 //! A host lives for one test. When the test is over, all that the host wrote (system log, sshd's stderr, every screen) is
 //! searched for a panic and for what must never be logged: a hit fails the test, whatever it was about.
 //!
@@ -20,10 +22,12 @@
 
 mod device;
 mod engine;
+mod first_login;
 mod host;
 mod terminal;
 mod watch;
 
 pub use device::Device;
+pub use first_login::{Client, FirstLogin, Locale};
 pub use host::{Debian, Host, Login, PASSWORD, Setup, on_debian_13, on_each_debian, on_each_debian_set_up};
 pub use terminal::{Ended, Terminal};

@@ -47,9 +47,13 @@ impl Terminal {
         let writer = Arc::clone(&screen);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
+            // A letter may come in two pieces.
+            let mut bytes = Vec::new();
             while let Ok(length @ 1..) = output.read(&mut buffer) {
-                writer.show(&String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()));
+                bytes.extend(buffer.get(..length).unwrap_or_default());
+                writer.show(&mfa_test_screen::take_text(&mut bytes));
             }
+            writer.show(&String::from_utf8_lossy(&bytes));
             writer.close();
         });
         Self { running, keyboard: Mutex::new(keyboard), screen, read: Mutex::new(0) }
@@ -57,14 +61,38 @@ impl Terminal {
 
     /// Waits until this text is shown, after what was waited for before.
     pub fn wait_for(&self, text: &str) {
+        let _ = self.wait_for_one_of(&[text]);
+    }
+
+    /// Waits until one of these texts is shown, and says which.
+    pub fn wait_for_one_of(&self, texts: &[&str]) -> usize {
         let mut read = self.read.lock().expect("no holder panics");
-        let found = self.screen.wait(|shown, open| match shown.get(*read..).and_then(|new| new.find(text)) {
-            Some(at) => Some(Some(at)),
-            None if open => None,
-            None => Some(None),
+        let found = self.screen.wait(|shown, open| {
+            let new = shown.get(*read..)?;
+            let mut found = texts.iter().enumerate();
+            match found.find_map(|(which, text)| Some((which, new.find(text)?.saturating_add(text.len())))) {
+                Some(found) => Some(Some(found)),
+                None if open => None,
+                None => Some(None),
+            }
         });
-        let Some(Some(at)) = found else { panic!("{text:?} is not shown:\n{}", self.screen.shown()) };
-        *read = read.saturating_add(at).saturating_add(text.len());
+        let Some(Some((which, end))) = found else {
+            panic!("{texts:?} is not shown:\n{}", self.screen.shown())
+        };
+        *read = read.saturating_add(end);
+        which
+    }
+
+    /// What stands on a terminal of this size when it has shown all that came so far.
+    pub fn screen_of(&self, columns: u16, rows: u16) -> mfa_test_screen::Screen {
+        let mut parser = mfa_test_screen::Parser::new(rows, columns, 0);
+        parser.process(self.screen.text().as_bytes());
+        parser.screen().clone()
+    }
+
+    /// All that was shown so far.
+    pub fn text(&self) -> String {
+        self.screen.text()
     }
 
     /// Types a line.

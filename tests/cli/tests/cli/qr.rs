@@ -3,12 +3,12 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use mfa_cli_tests::picture::{Picture, Theme, decoded};
 use mfa_cli_tests::pipe::{Dialogue, add_json, right_codes};
 use mfa_cli_tests::{Terminal, in_locale, mfa_enroll, run};
 use mfa_test_harness::Store;
 use mfa_test_harness::account::unix_seconds;
 use mfa_test_harness::oathtool::Generator;
+use mfa_test_screen::{Picture, Theme, decoded};
 use serde_json::Value;
 
 use crate::devices;
@@ -38,7 +38,7 @@ fn on_a_terminal_the_code_scans_whatever_its_colours_are() {
         terminal.wait_for("First code: ");
         let screen = terminal.screen_in_colours();
         for theme in [Theme::Dark, Theme::Light] {
-            let read = Picture::of_screen(&screen, theme).decoded(&store);
+            let read = Picture::of_screen(&screen, theme).decoded();
             assert_eq!(read.as_deref(), Some(uri.as_str()), "{theme:?}\n{}", terminal.screen());
         }
         assert!(terminal.screen().contains("First code: "), "the prompt is on the same screen");
@@ -58,7 +58,7 @@ fn in_a_c_locale_a_large_terminal_gets_the_code_in_ascii() {
     terminal.wait_for("First code: ");
     let screen = terminal.screen_in_colours();
     for theme in [Theme::Dark, Theme::Light] {
-        let read = Picture::of_screen(&screen, theme).decoded(&store);
+        let read = Picture::of_screen(&screen, theme).decoded();
         assert_eq!(read.as_deref(), Some(uri.as_str()), "{theme:?}\n{}", terminal.screen());
     }
     terminal.interrupts();
@@ -73,7 +73,7 @@ fn without_colours_the_code_is_for_a_dark_background() {
     let mut terminal = Terminal::start(command.args(["add", "--issuer", "vm"]).env("NO_COLOR", "1"));
     terminal.wait_for("First code: ");
     assert!(!terminal.text().contains("\u{1b}[4"), "no colour of a background: {:?}", terminal.text());
-    let read = Picture::of_screen(&terminal.screen_in_colours(), Theme::Dark).decoded(&store);
+    let read = Picture::of_screen(&terminal.screen_in_colours(), Theme::Dark).decoded();
     assert_eq!(read.as_deref(), Some(uri.as_str()), "{}", terminal.screen());
     terminal.interrupts();
     terminal.end();
@@ -86,7 +86,7 @@ fn through_a_pipe_a_code_is_drawn_if_it_is_asked_for() {
     for how in ["utf8", "ascii"] {
         let ran = run(mfa_enroll(&store, "alice").args(["add", "--issuer", "vm", "--qr", how]), "");
         ran.assert_failed(1, "the input ended");
-        let read = Picture::of_text(&drawing(&ran.out), Theme::Dark).decoded(&store);
+        let read = Picture::of_text(&drawing(&ran.out), Theme::Dark).decoded();
         assert_eq!(read.as_deref(), Some(uri.as_str()), "{how}: {}", ran.out);
         assert_eq!(ran.out.is_ascii(), how == "ascii");
         assert!(!ran.out.contains('\u{1b}'));

@@ -1,6 +1,7 @@
 //! What a person, a stranger and a broken disk meet on a real host. Each test is a sentence, and holds on Debian 12 and 13.
 
 mod codes;
+mod first_login;
 mod misconfiguration;
 mod programs;
 mod sshd;

@@ -1,12 +1,12 @@
 //! sshd's own ways of logging in, and what they mean for the code.
 
-use mfa_ssh_tests::{Host, Login, PASSWORD, on_each_debian};
+use mfa_ssh_tests::{Login, PASSWORD, on_each_debian};
 
 #[test]
 fn a_public_key_alone_is_not_enough_where_a_code_is_asked_for_too() {
     on_each_debian(|host| {
         let phone = host.enroll("alice");
-        give_a_key(host, "alice");
+        host.give_a_key("alice");
         host.configure_sshd("AuthenticationMethods publickey,keyboard-interactive:pam");
         assert_eq!(host.ssh_with("-i ~/.ssh/key", "alice", PASSWORD, &phone.wrong_code()), Login::Refused);
         assert_eq!(host.ssh_with("-i ~/.ssh/key", "alice", PASSWORD, &phone.code()), Login::In);
@@ -22,7 +22,7 @@ fn a_public_key_alone_is_not_enough_where_a_code_is_asked_for_too() {
 fn a_public_key_and_a_code_log_in_without_a_password() {
     on_each_debian(|host| {
         let phone = host.enroll("alice");
-        give_a_key(host, "alice");
+        host.give_a_key("alice");
         host.configure_sshd("AuthenticationMethods publickey,keyboard-interactive:pam");
         host.configure_pam(
             "sshd",
@@ -151,12 +151,4 @@ fn an_empty_answer_is_refused_and_not_charged() {
         host.wait_for_log(&["refused", "reason=cancelled", "user=alice"]);
         assert_eq!(host.ssh("alice", PASSWORD, &phone.code()), Login::In);
     });
-}
-
-fn give_a_key(host: &Host, user: &str) {
-    host.root(&format!(
-        "mkdir -m 0700 -p ~visitor/.ssh ~{user}/.ssh && ssh-keygen -q -t ed25519 -N '' -f ~visitor/.ssh/key \
-         && cp ~visitor/.ssh/key.pub ~{user}/.ssh/authorized_keys \
-         && chown -R visitor: ~visitor/.ssh && chown -R {user}: ~{user}/.ssh"
-    ));
 }
