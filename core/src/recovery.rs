@@ -180,7 +180,7 @@ impl Bypass {
         reason: String,
         by: Origin,
     ) -> Result<(RecoveryCode, Self), Error> {
-        let mut code = RecoverySet::empty(issued_at, beside.map(|set| set.salt))?;
+        let mut code = RecoverySet::empty(issued_at, beside)?;
         let shown = RecoveryCode::random()?;
         code.hashes.push(code.hash(key, &shown)?);
         Ok((shown, Self { id: code.id, issued_at, until, reason, by, code }))
@@ -262,7 +262,7 @@ impl RecoverySet {
         beside: Option<&Bypass>,
         created_at: u64,
     ) -> Result<(Vec<RecoveryCode>, Self), Error> {
-        let mut set = Self::empty(created_at, beside.map(|bypass| bypass.code.salt))?;
+        let mut set = Self::empty(created_at, beside.map(|bypass| &bypass.code))?;
         let mut codes = Vec::new();
         for _ in 0..CODES_PER_SET {
             let code = RecoveryCode::random()?;
@@ -282,18 +282,23 @@ impl RecoverySet {
         codes: &[ScratchCode],
         created_at: u64,
     ) -> Result<Self, Error> {
-        let mut set = Self::empty(created_at, beside.map(|bypass| bypass.code.salt))?;
+        let mut set = Self::empty(created_at, beside.map(|bypass| &bypass.code))?;
         set.scratch = codes.iter().map(|code| set.scratch_hash(key, code.0.as_bytes())).collect();
         Ok(set)
     }
 
-    fn empty(created_at: u64, salt: Option<Hex<16>>) -> Result<Self, Error> {
+    /// Hashed like `beside`, whatever version has made that: one derivation must serve both.
+    fn empty(created_at: u64, beside: Option<&Self>) -> Result<Self, Error> {
+        let (salt, memory_kib, passes) = match beside {
+            Some(other) => (other.salt, other.memory_kib, other.passes),
+            None => (Hex(random_bytes()?), MEMORY_KIB, PASSES),
+        };
         Ok(Self {
             id: Hex(random_bytes()?),
             created_at,
-            salt: salt.map_or_else(|| random_bytes().map(Hex), Ok)?,
-            memory_kib: MEMORY_KIB,
-            passes: PASSES,
+            salt,
+            memory_kib,
+            passes,
             hashes: Vec::new(),
             scratch: Vec::new(),
         })
@@ -399,6 +404,11 @@ mod tests {
         assert_eq!(position(None, Some(&before), &key, &code).unwrap(), Some(Position::Bypass(before.id)));
         let (_, set) = RecoverySet::generate(&key, Some(&before), 0).unwrap();
         assert!(fit_together(&set, &before));
+        let of_an_older_version = RecoverySet { memory_kib: 64, passes: 3, ..set.clone() };
+        assert!(
+            fit_together(&of_an_older_version, &bypass(Some(&of_an_older_version)).1),
+            "else nobody could read it"
+        );
         assert!(!fit_together(&set, &after));
     }
 
