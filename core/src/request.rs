@@ -41,6 +41,16 @@ impl Caller {
     pub fn owner(user: UserName, evidence: Evidence, origin: impl AsRef<str>) -> Self {
         Self { right: Right::Owner { user, evidence }, origin: Origin::new(origin.as_ref()) }
     }
+
+    /// Whether nothing but the account's password speaks for the caller.
+    pub(crate) fn has_password_alone(&self) -> bool {
+        match &self.right {
+            Right::Owner { evidence: Evidence::Password, .. } => true,
+            Right::Owner { evidence: Evidence::Nothing | Evidence::Answer(_), .. } | Right::Privileged => {
+                false
+            }
+        }
+    }
 }
 
 /// What a caller may ask.

@@ -28,6 +28,10 @@ pub(crate) fn begin<S: Store>(
     store.prepare()?;
     let key = store.key()?;
     store.update(Account::User(user), Access::Change, |record| {
+        // Asked again under the lock: the account may have got a device since the password was looked at.
+        if context.caller.has_password_alone() && has_proven_device(record) {
+            return Err(Error::CodeNeeded);
+        }
         let name = match name.or(replaces) {
             Some(name) => name.clone(),
             None => free_name(record)?,
@@ -51,6 +55,10 @@ pub(crate) fn begin<S: Store>(
         record.pending = Some(device);
         Ok(pending)
     })
+}
+
+fn has_proven_device(record: &Record) -> bool {
+    record.devices.list.iter().any(|device| device.status != Status::Assigned)
 }
 
 /// `phone`, `phone 2`, `phone 3`, ..

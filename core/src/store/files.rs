@@ -17,12 +17,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, renameat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
@@ -158,7 +160,7 @@ impl FileStore {
         self.owners.keeper.set(Some((keeper, group)));
         let store = Hex(self.key()?.short_tag(&[b"runtime folder"])).to_string();
         for top in [self.root.clone(), self.runtime.join(store)] {
-            give_away(&top, keeper, group)?;
+            give_away(AT_FDCWD, top.as_os_str(), &top, (keeper, group), MOST_LEVELS)?;
         }
         Ok(())
     }
@@ -202,7 +204,7 @@ impl FileStore {
         };
         // The key stays root's, whoever keeps the store.
         let owners = &Owners::default();
-        let folder = ensure_folder(folder_path, 0o755, owners)?;
+        let folder = ensure_folder_at_path(folder_path, 0o755, owners)?;
         let new_name = OsStr::new("key.new");
         let text = HostKey::generate()?.expose_text();
         write_new(&folder, new_name, text.as_bytes(), 0o400, &self.key_path, owners)?;
@@ -249,9 +251,9 @@ impl FileStore {
 
     fn create_account(&self, place: &Place) -> Result<Locked> {
         let path = self.root.join(place.parent);
-        ensure_folder(&path, 0o700, &self.owners)?;
+        let parent = ensure_folder(&self.open_root()?, OsStr::new(place.parent), &path, 0o700, &self.owners)?;
         let path = path.join(&place.name);
-        ensure_folder(&path, 0o700, &self.owners)?;
+        ensure_folder(&parent, &place.name, &path, 0o700, &self.owners)?;
         self.lock_account(place)?.ok_or(Error::NoStore { path })
     }
 
@@ -386,29 +388,31 @@ impl FileStore {
     fn runtime_folder(&self, place: &Place, absent: Absent) -> Result<Option<(File, PathBuf)>> {
         let mut path = self.runtime.clone();
         let store = Hex(self.key()?.short_tag(&[b"runtime folder"])).to_string();
-        // The first is root's and for all: the daemon's socket is in it. What lies below is this store's.
+        // It is root's and for all: the daemon's socket is in it. What lies below is this store's.
         let roots = Owners::default();
-        for part in ["", &store, place.parent].map(OsStr::new).into_iter().chain([place.name.as_os_str()]) {
-            let (mode, owners) = if part.is_empty() { (0o755, &roots) } else { (0o700, &self.owners) };
-            if !part.is_empty() {
-                path.push(part);
-            }
-            match (open_folder_at_path(&path, owners), absent) {
-                (Ok(Some(_)), _) => {}
-                (Ok(None), Absent::Create) => {
-                    ensure_folder(&path, mode, owners)?;
-                }
-                (Ok(None), Absent::Accept) => return Ok(None),
+        let top = match absent {
+            Absent::Create => ensure_folder_at_path(&path, 0o755, &roots).map(Some),
+            Absent::Accept => open_folder_at_path(&path, &roots),
+        };
+        let mut opened = top;
+        for part in [OsStr::new(&store), OsStr::new(place.parent), &place.name] {
+            let parent = match (opened, absent) {
+                (Ok(Some(parent)), _) => parent,
+                (Ok(None), _) => return Ok(None),
                 // Not root, and root has made the folder: whoever can't look into it has never written there.
-                (Err(Error::Io { source, .. }), Absent::Accept)
-                    if source.kind() == ErrorKind::PermissionDenied =>
-                {
-                    return Ok(None);
-                }
+                (Err(error), Absent::Accept) if is_denied(&error) => return Ok(None),
                 (Err(error), _) => return Err(error),
-            }
+            };
+            path.push(part);
+            opened = match absent {
+                Absent::Create => ensure_folder(&parent, part, &path, 0o700, &self.owners).map(Some),
+                Absent::Accept => open_folder(&parent, part, &path, &self.owners),
+            };
         }
-        Ok(open_folder_at_path(&path, &self.owners)?.map(|folder| (folder, path.join(STATE))))
+        match opened {
+            Err(error) if absent == Absent::Accept && is_denied(&error) => Ok(None),
+            opened => Ok(opened?.map(|folder| (folder, path.join(STATE)))),
+        }
     }
 
     fn load_elsewhere(&self, place: &Place) -> Result<Option<Slots>> {
@@ -458,8 +462,8 @@ impl Store for FileStore {
 
     fn prepare(&self) -> Result<()> {
         self.find_root()?;
-        ensure_folder(&self.root, 0o700, &self.owners)?;
-        ensure_folder(&self.root.join("users"), 0o700, &self.owners)?;
+        let root = ensure_folder_at_path(&self.root, 0o700, &self.owners)?;
+        ensure_folder(&root, OsStr::new("users"), &self.root.join("users"), 0o700, &self.owners)?;
         if self.key.get().is_none() && self.read_key()?.is_none() {
             self.create_key()?;
         }
@@ -496,16 +500,13 @@ impl Store for FileStore {
 
     fn accounts(&self) -> Result<Vec<UserName>> {
         let path = self.root.join("users");
-        let entries = match std::fs::read_dir(&path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed_io(&path)(error)),
+        let Some(root) = self.find_root()? else { return Ok(Vec::new()) };
+        let Some(folder) = open_folder(&root, OsStr::new("users"), &path, &self.owners)? else {
+            return Ok(Vec::new());
         };
-        let mut users = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(failed_io(&path))?.file_name();
-            users.extend(name.to_str().and_then(|name| name.parse::<UserName>().ok()));
-        }
+        let names = names_in(folder, &path)?;
+        let mut users: Vec<UserName> =
+            names.iter().filter_map(|name| name.to_str().and_then(|name| name.parse().ok())).collect();
         users.sort_unstable();
         Ok(users)
     }
@@ -524,9 +525,8 @@ impl Store for FileStore {
     }
 
     fn with_marks<T>(&self, work: impl FnOnce(&dyn MarkTable) -> Result<T>) -> Result<T> {
-        self.open_root()?;
         let path = self.root.join("marks");
-        let folder = ensure_folder(&path, 0o700, &self.owners)?;
+        let folder = ensure_folder(&self.open_root()?, OsStr::new("marks"), &path, 0o700, &self.owners)?;
         let locked = Locked::wait_for(folder, path.clone(), Patience::Bounded)?;
         work(&Marks::new(path, &self.owners, locked))
     }
@@ -560,6 +560,10 @@ impl Place {
 
 fn until_reboot() -> Durability {
     Durability::UntilReboot { booted: Timestamp::of_boot() }
+}
+
+fn is_denied(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied)
 }
 
 fn is_full(error: &Error) -> bool {
@@ -730,40 +734,90 @@ pub(super) fn remove(folder: impl AsFd, name: &OsStr, path: &Path) -> Result<()>
     }
 }
 
-/// Opens a folder, and creates it with exactly `mode` where it is missing.
-pub(super) fn ensure_folder(path: &Path, mode: u32, owners: &Owners) -> Result<File> {
-    if let Some(folder) = open_folder_at_path(path, owners)? {
+/// Opens a folder below `parent`, and creates it with exactly `mode` where it is missing.
+///
+/// The keeper, whom somebody may have taken over, can change the store while root works in it. So nothing in it is reached by a path, in which a
+/// symbolic link could have taken the place of a folder.
+pub(super) fn ensure_folder(
+    parent: &File,
+    name: &OsStr,
+    path: &Path,
+    mode: u32,
+    owners: &Owners,
+) -> Result<File> {
+    if let Some(folder) = open_folder(parent, name, path, owners)? {
         return Ok(folder);
     }
     let mode = Mode::from_bits_truncate(mode);
-    match mkdirat(AT_FDCWD, path, mode) {
+    match mkdirat(parent, name, mode) {
         Ok(()) | Err(Errno::EEXIST) => {}
         Err(errno) => return Err(failed(path)(errno)),
     }
     let folder =
-        open_folder_at_path(path, owners)?.ok_or_else(|| Error::NoStore { path: path.to_owned() })?;
+        open_folder(parent, name, path, owners)?.ok_or_else(|| Error::NoStore { path: path.to_owned() })?;
     fchmod(&folder, mode).map_err(failed(path))?;
     owners.hand_over(&folder, path)?;
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed_io(parent))?;
-    }
+    parent.sync_all().map_err(failed_io(path.parent().unwrap_or(path)))?;
     Ok(folder)
 }
 
-/// Gives a folder of the store, and all that is in it, to somebody. Nothing is followed.
-fn give_away(top: &Path, keeper: Uid, group: Gid) -> Result<()> {
-    let status = match fstatat(AT_FDCWD, top, AtFlags::AT_SYMLINK_NOFOLLOW) {
-        Ok(status) => status,
+/// The same for a folder that lies in nobody's store.
+fn ensure_folder_at_path(path: &Path, mode: u32, owners: &Owners) -> Result<File> {
+    if let Some(folder) = open_folder_at_path(path, owners)? {
+        return Ok(folder);
+    }
+    let name = path.file_name().ok_or_else(|| Error::NoStore { path: path.to_owned() })?;
+    let parent_path = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = File::open(parent_path).map_err(failed_io(parent_path))?;
+    ensure_folder(&parent, name, path, mode, owners)
+}
+
+/// What is in a folder.
+fn names_in(folder: File, path: &Path) -> Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in Dir::from_fd(folder.into()).map_err(failed(path))?.iter() {
+        let entry = entry.map_err(failed(path))?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name != "." && name != ".." {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// How deep a store is: `users/<name>/<file>`.
+const MOST_LEVELS: u8 = 3;
+
+/// Gives a folder of the store, and the folders and files in it, to somebody; `levels` deep.
+///
+/// It may be the keeper's already, and change meanwhile: see [`ensure_folder`]. What is no folder and no file, or has a second name that may be
+/// elsewhere, stays whose it is; whoever opens it refuses it.
+fn give_away(
+    parent: impl AsFd,
+    name: &OsStr,
+    path: &Path,
+    (keeper, group): (Uid, Gid),
+    levels: u8,
+) -> Result<()> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let found = match openat(parent, name, flags, Mode::empty()) {
+        Ok(found) => found,
         Err(Errno::ENOENT) => return Ok(()),
-        Err(errno) => return Err(failed(top)(errno)),
+        Err(errno) => return Err(failed(path)(errno)),
     };
-    let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
-    fchownat(AT_FDCWD, top, Some(keeper), Some(group), flags).map_err(failed(top))?;
-    if status.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFDIR.bits() {
+    let status = fstat(&found).map_err(failed(path))?;
+    let kind = status.st_mode & SFlag::S_IFMT.bits();
+    let is_folder = kind == SFlag::S_IFDIR.bits();
+    if !is_folder && (kind != SFlag::S_IFREG.bits() || status.st_nlink != 1) {
         return Ok(());
     }
-    for entry in std::fs::read_dir(top).map_err(failed_io(top))? {
-        give_away(&entry.map_err(failed_io(top))?.path(), keeper, group)?;
+    fchownat(&found, "", Some(keeper), Some(group), AtFlags::AT_EMPTY_PATH).map_err(failed(path))?;
+    let Some(levels) = levels.checked_sub(1).filter(|_| is_folder) else { return Ok(()) };
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let folder = File::from(openat(&found, ".", flags, Mode::empty()).map_err(failed(path))?);
+    let again = folder.try_clone().map_err(failed_io(path))?;
+    for name in names_in(again, path)? {
+        give_away(&folder, &name, &path.join(&name), (keeper, group), levels)?;
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! Which account has which seed and serial number, as files: `marks/<first two digits>/<mark>`, with the account's name inside.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 
-use super::trusted::{Mutability, Owners, check_private, open_file, open_folder_at_path, text};
+use super::trusted::{Mutability, Owners, check_private, open_file, open_folder, text};
 use super::{Mark, MarkTable};
 use crate::error::Result;
 use crate::store::files::{Locked, ensure_folder, remove, replace_file};
@@ -16,30 +17,40 @@ const MAX_FILE_BYTES: u64 = 256;
 pub(super) struct Marks<'a> {
     root: PathBuf,
     owners: &'a Owners,
-    _locked: Locked,
+    locked: Locked,
+}
+
+/// Where a mark is.
+struct Place {
+    shard: String,
+    name: String,
+    folder: PathBuf,
+    path: PathBuf,
 }
 
 impl<'a> Marks<'a> {
     pub(super) const fn new(root: PathBuf, owners: &'a Owners, locked: Locked) -> Self {
-        Self { root, owners, _locked: locked }
+        Self { root, owners, locked }
     }
 
-    fn folder(&self, mark: Mark) -> (PathBuf, String) {
+    fn place(&self, mark: Mark) -> Place {
         let name = mark.to_string();
-        let shard = name.get(..2).unwrap_or("00");
-        (self.root.join(shard), name)
+        let shard = name.get(..2).unwrap_or("00").to_owned();
+        let folder = self.root.join(&shard);
+        Place { path: folder.join(&name), folder, shard, name }
     }
 
-    fn read(&self, folder: &Path, name: &str) -> Result<Option<UserName>> {
-        let path = folder.join(name);
-        let Some(opened) = open_folder_at_path(folder, self.owners)? else { return Ok(None) };
-        let Some((file, status)) =
-            open_file(&opened, OsStr::new(name), &path, Mutability::ReadOnly, self.owners)?
-        else {
-            return Ok(None);
-        };
-        check_private(&status, &path)?;
-        let text = text(&file, &status, &path, MAX_FILE_BYTES)?;
+    fn open(&self, place: &Place) -> Result<Option<File>> {
+        open_folder(&self.locked.folder, OsStr::new(&place.shard), &place.folder, self.owners)
+    }
+
+    fn read(&self, place: &Place) -> Result<Option<UserName>> {
+        let Some(folder) = self.open(place)? else { return Ok(None) };
+        let name = OsStr::new(&place.name);
+        let opened = open_file(&folder, name, &place.path, Mutability::ReadOnly, self.owners)?;
+        let Some((file, status)) = opened else { return Ok(None) };
+        check_private(&status, &place.path)?;
+        let text = text(&file, &status, &place.path, MAX_FILE_BYTES)?;
         // A mark that was cut short by a power cut names nobody, and then nobody is asked whether it is still true.
         Ok(text.strip_suffix('\n').and_then(|name| name.parse().ok()))
     }
@@ -47,23 +58,23 @@ impl<'a> Marks<'a> {
 
 impl MarkTable for Marks<'_> {
     fn owner(&self, mark: Mark) -> Result<Option<UserName>> {
-        let (folder, name) = self.folder(mark);
-        self.read(&folder, &name)
+        self.read(&self.place(mark))
     }
 
     fn claim(&self, mark: Mark, user: &UserName) -> Result<()> {
-        let (folder, name) = self.folder(mark);
-        if self.read(&folder, &name)?.as_ref() == Some(user) {
+        let place = self.place(mark);
+        if self.read(&place)?.as_ref() == Some(user) {
             return Ok(());
         }
-        let opened = ensure_folder(&folder, 0o700, self.owners)?;
-        replace_file(&opened, &name, format!("{user}\n").as_bytes(), &folder.join(&name), self.owners)
+        let shard = OsStr::new(&place.shard);
+        let folder = ensure_folder(&self.locked.folder, shard, &place.folder, 0o700, self.owners)?;
+        replace_file(&folder, &place.name, format!("{user}\n").as_bytes(), &place.path, self.owners)
     }
 
     fn free(&self, mark: Mark) -> Result<()> {
-        let (folder, name) = self.folder(mark);
-        match open_folder_at_path(&folder, self.owners)? {
-            Some(opened) => remove(&opened, OsStr::new(&name), &folder.join(&name)),
+        let place = self.place(mark);
+        match self.open(&place)? {
+            Some(folder) => remove(&folder, OsStr::new(&place.name), &place.path),
             None => Ok(()),
         }
     }

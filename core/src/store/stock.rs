@@ -18,7 +18,7 @@ use serde::de::value::{Error as NotSealed, StrDeserializer};
 use serde::{Deserialize as _, Serialize as _};
 
 use super::files::{Locked, Patience, ensure_folder, replace_file};
-use super::trusted::{Mutability, check_private, open_file, open_folder_at_path, text};
+use super::trusted::{Mutability, check_private, open_file, open_folder, text};
 use super::{FileStore, Mark, MarkTable, Store};
 use crate::account::marks;
 use crate::clock::Timestamp;
@@ -278,10 +278,10 @@ impl FileStore {
     /// # Errors
     /// It can't be read, or is damaged.
     pub fn stock(&self) -> Result<Stock> {
-        self.open_root()?;
+        let root = self.open_root()?;
         let folder_path = self.root().join(FOLDER);
         let path = folder_path.join(FILE);
-        let Some(folder) = open_folder_at_path(&folder_path, &self.owners)? else {
+        let Some(folder) = open_folder(&root, OsStr::new(FOLDER), &folder_path, &self.owners)? else {
             return Ok(Stock::default());
         };
         let opened = open_file(&folder, OsStr::new(FILE), &path, Mutability::ReadOnly, &self.owners)?;
@@ -302,10 +302,10 @@ impl FileStore {
         &self,
         change: impl FnOnce(&mut Stock, &SaveStock<'_>) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        self.open_root()?;
+        let root = self.open_root()?;
         let folder_path = self.root().join(FOLDER);
         let path = folder_path.join(FILE);
-        let folder = ensure_folder(&folder_path, 0o700, &self.owners)?;
+        let folder = ensure_folder(&root, OsStr::new(FOLDER), &folder_path, 0o700, &self.owners)?;
         let locked = Locked::wait_for(folder, folder_path, Patience::Bounded)?;
         let save = |stock: &mut Stock| {
             if !std::mem::take(&mut stock.is_changed) {

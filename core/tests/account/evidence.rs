@@ -1,9 +1,14 @@
 //! What an ordinary user may do to the own account, and what it takes.
 
 use mfa_core::answer::Answer;
+use mfa_core::history::Change;
 use mfa_core::otp::Profile;
 use mfa_core::request::RecoveryCodes;
-use mfa_core::{Error, Evidence, Refusal, Request, Response};
+use mfa_core::seal::HostKey;
+use mfa_core::store::{Access, Account, MarkTable, Record, Store};
+use mfa_core::{
+    Caller, Error, Evidence, FileStore, Policy, Refusal, Request, Response, Result, Timestamp, UserName,
+};
 
 use crate::host::{Host, Phone, STEP, accepted, foreign, name, refused_as, user};
 
@@ -186,4 +191,52 @@ fn a_key_that_was_given_out_for_the_password_becomes_no_second_device() {
         assert!(matches!(answer, Err(Error::NoSuchEnrollment)), "{answer:?}");
     }
     assert_eq!(host.status("alice").unwrap().devices.len(), 1);
+}
+
+/// A store in which something happens just before an account is changed.
+struct Meanwhile<'a> {
+    store: FileStore,
+    act: &'a dyn Fn(),
+}
+
+impl Store for Meanwhile<'_> {
+    fn key(&self) -> Result<&HostKey> {
+        self.store.key()
+    }
+    fn prepare(&self) -> Result<()> {
+        self.store.prepare()
+    }
+    fn update<T>(
+        &self,
+        account: Account<'_>,
+        access: Access,
+        decide: impl FnMut(&mut Record) -> Result<T>,
+    ) -> Result<T> {
+        if access == Access::Change {
+            (self.act)();
+        }
+        self.store.update(account, access, decide)
+    }
+    fn accounts(&self) -> Result<Vec<UserName>> {
+        self.store.accounts()
+    }
+    fn history(&self, user: &UserName) -> Result<Vec<Change>> {
+        self.store.history(user)
+    }
+    fn with_marks<T>(&self, work: impl FnOnce(&dyn MarkTable) -> Result<T>) -> Result<T> {
+        self.store.with_marks(work)
+    }
+}
+
+#[test]
+fn a_password_gives_out_no_key_to_an_account_that_has_got_a_device_at_the_same_moment() {
+    let host = Host::new();
+    host.enroll("bob");
+    let act = || {
+        host.enroll("alice");
+    };
+    let store = Meanwhile { store: FileStore::at(host.path("")), act: &act };
+    let caller = Caller::owner(user("alice"), Evidence::Password, "alice by mfad");
+    let answer = mfa_core::answer(begin(), &caller, &store, &Policy::default(), Timestamp::now());
+    assert!(matches!(answer, Err(Error::CodeNeeded)), "{answer:?}");
 }

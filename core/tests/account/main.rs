@@ -15,5 +15,6 @@ mod evidence;
 mod foreign;
 mod history;
 mod host;
+mod keeper;
 mod records;
 mod resync;
