@@ -39,7 +39,8 @@ pub(crate) fn run(options: &CheckerOptions) -> Result<(), Failure> {
     let deadline = Instant::now().checked_add(WORKER_TIME).unwrap_or_else(Instant::now);
     let Ok(check) = frame::receive::<Check>(&worker, deadline) else { return Ok(()) };
     // Not the worker's word but the kernel's: a worker that was taken over can only try the passwords of those who are connected.
-    let is_clients = peer::uid_of(&client).and_then(peer::account_of).is_some_and(|user| user == check.user);
+    let is_clients = peer::has_connected_to(&client, &options.socket)
+        && peer::uid_of(&client).and_then(peer::account_of).is_some_and(|user| user == check.user);
     drop(client);
     let finding = if is_clients {
         finding(&check, options)

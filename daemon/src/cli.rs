@@ -1,5 +1,6 @@
 //! The command line. What stands here as a comment is what `--help` prints.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -65,6 +66,9 @@ pub(crate) struct WorkerOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckerOptions {
+    /// What the socket is called that clients connect to
+    #[arg(long)]
+    pub(crate) socket: OsString,
     #[arg(long)]
     pub(crate) pam_dir: Option<PathBuf>,
 }

@@ -22,6 +22,7 @@ const MANY_USERS: usize = 1024;
 pub(crate) struct Limits {
     table: Mutex<Table>,
     turned: Condvar,
+    named: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +30,12 @@ struct Table {
     users: HashMap<u32, Usage>,
     connections: usize,
     unnamed: usize,
+}
+
+impl Table {
+    fn connections_of(&self, share: u32) -> usize {
+        self.users.get(&share).map_or(0, |usage| usage.connections)
+    }
 }
 
 #[derive(Debug)]
@@ -68,26 +75,40 @@ pub(crate) enum Limited {
 }
 
 impl Limits {
-    /// Lets a connection of this user in, or not.
-    pub(crate) fn admit(self: &Arc<Self>, uid: u32, now: Instant) -> Result<Connection, Limited> {
+    /// Lets a connection of this user in, or not. It counts among those of `share`, see [`crate::subordinates`].
+    ///
+    /// Waits until `deadline` at most for somebody else's name to be found: that takes no time where names are in a file.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        uid: u32,
+        share: u32,
+        deadline: Instant,
+    ) -> Result<Connection, Limited> {
         let mut table = self.table();
+        let now = loop {
+            let now = Instant::now();
+            let is_over =
+                table.connections >= MOST_CONNECTIONS || table.connections_of(share) >= MOST_OF_A_USER;
+            let left = deadline.saturating_duration_since(now);
+            if is_over || (table.unnamed >= MOST_UNNAMED && left.is_zero()) {
+                return Err(Limited::TooMany);
+            }
+            if table.unnamed < MOST_UNNAMED {
+                break now;
+            }
+            table = self.named.wait_timeout(table, left).unwrap_or_else(PoisonError::into_inner).0;
+        };
         if table.users.len() >= MANY_USERS {
             table.users.retain(|_, usage| {
                 usage.refill(now);
                 usage.connections > 0 || usage.tokens < BURST
             });
         }
-        if table.connections >= MOST_CONNECTIONS || table.unnamed >= MOST_UNNAMED {
-            return Err(Limited::TooMany);
-        }
-        let usage = table.users.entry(uid).or_insert_with(|| Usage::of_somebody_new(now));
-        if usage.connections >= MOST_OF_A_USER {
-            return Err(Limited::TooMany);
-        }
+        let usage = table.users.entry(share).or_insert_with(|| Usage::of_somebody_new(now));
         usage.connections = usage.connections.saturating_add(1);
         table.connections = table.connections.saturating_add(1);
         table.unnamed = table.unnamed.saturating_add(1);
-        Ok(Connection { limits: Arc::clone(self), uid, is_named: false })
+        Ok(Connection { limits: Arc::clone(self), uid, share, is_named: false })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -101,6 +122,7 @@ impl Limits {
 pub(crate) struct Connection {
     limits: Arc<Limits>,
     uid: u32,
+    share: u32,
     is_named: bool,
 }
 
@@ -111,6 +133,7 @@ impl Connection {
             self.is_named = true;
             let mut table = self.limits.table();
             table.unnamed = table.unnamed.saturating_sub(1);
+            self.limits.named.notify_one();
         }
     }
 
@@ -140,7 +163,7 @@ impl Drop for Connection {
         self.is_named();
         let mut table = self.limits.table();
         table.connections = table.connections.saturating_sub(1);
-        if let Some(usage) = table.users.get_mut(&self.uid) {
+        if let Some(usage) = table.users.get_mut(&self.share) {
             usage.connections = usage.connections.saturating_sub(1);
         }
     }
@@ -172,7 +195,7 @@ mod tests {
     }
 
     fn named(limits: &Arc<Limits>, uid: u32) -> Result<Connection, Limited> {
-        limits.admit(uid, Instant::now()).inspect(|_| ()).map(|mut connection| {
+        limits.admit(uid, uid, Instant::now()).map(|mut connection| {
             connection.is_named();
             connection
         })
@@ -248,14 +271,41 @@ mod tests {
     fn numbers_without_a_name_fill_up_a_part_alone_and_are_forgotten() {
         let limits = Arc::new(Limits::default());
         let mut unnamed: Vec<_> =
-            (0..32).map(|uid| limits.admit(100_000 + uid, Instant::now()).unwrap()).collect();
-        assert_eq!(limits.admit(200_000, Instant::now()).unwrap_err(), Limited::TooMany);
+            (0..32).map(|uid| limits.admit(100_000 + uid, 100_000 + uid, soon()).unwrap()).collect();
+        assert_eq!(limits.admit(200_000, 200_000, soon()).unwrap_err(), Limited::TooMany);
         unnamed.clear();
-        assert!(limits.admit(200_000, Instant::now()).is_ok());
+        assert!(limits.admit(200_000, 200_000, soon()).is_ok());
         for uid in 0..3000 {
             drop(named(&limits, 100_000 + uid).unwrap());
         }
         assert!(limits.table().users.len() <= MANY_USERS);
+    }
+
+    #[test]
+    fn who_comes_while_many_names_are_looked_up_waits_for_one_to_be_found() {
+        let limits = Arc::new(Limits::default());
+        let mut unnamed: Vec<_> =
+            (0..32).map(|uid| limits.admit(100_000 + uid, 100_000 + uid, soon()).unwrap()).collect();
+        std::thread::scope(|scope| {
+            let waiting = scope
+                .spawn(|| limits.admit(ALICE, ALICE, Instant::now() + Duration::from_secs(20)).map(|_| ()));
+            std::thread::sleep(Duration::from_millis(20));
+            unnamed.pop();
+            assert_eq!(waiting.join().unwrap(), Ok(()));
+        });
+    }
+
+    #[test]
+    fn the_numbers_that_a_user_may_take_on_are_four_connections_together_and_each_has_its_own_turn() {
+        let limits = Arc::new(Limits::default());
+        let open: Vec<_> = (0..4).map(|uid| limits.admit(100_000 + uid, 100_000, soon()).unwrap()).collect();
+        assert_eq!(limits.admit(100_004, 100_000, soon()).unwrap_err(), Limited::TooMany);
+        let [one, other, ..] = open.as_slice() else { panic!("four") };
+        let turn = one.turn(soon()).unwrap();
+        assert!(other.turn(soon()).is_ok());
+        drop(turn);
+        drop(open);
+        assert!(limits.admit(100_004, 100_000, soon()).is_ok());
     }
 
     #[test]

@@ -19,8 +19,10 @@
 )]
 
 mod checker;
+mod checks;
 mod cli;
 mod events;
+mod gate;
 mod limits;
 mod listener;
 mod monitor;
@@ -28,6 +30,7 @@ mod pam;
 mod password;
 mod peer;
 mod reply;
+mod subordinates;
 mod worker;
 
 use std::process::ExitCode;

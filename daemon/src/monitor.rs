@@ -5,25 +5,33 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use mfa_cli::{Failure, log_event};
 use mfa_core::audit::Event;
 use mfa_core::{FileStore, Store as _};
 use nix::sys::stat::{Mode, umask};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Gid, Uid, User, geteuid};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 use zeroize::Zeroizing;
 
 use crate::PROGRAM;
+use crate::checks::Checks;
 use crate::cli::MonitorOptions;
 use crate::listener::listener;
-use crate::password::{Wanted, wanted};
+use crate::password::{PATIENCE, Wanted, wanted};
+use crate::peer;
 
 /// Passwords that are checked at once, of all users. One of a user: see `limits`.
 const MOST_CHECKS: usize = 32;
+
+/// After this a checker is ended. It has an alarm of its own that should have ended it by then.
+const MOST_CHECKING: Duration = PATIENCE.saturating_add(Duration::from_secs(5));
+
+/// How often those are looked after that run.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Where this program is, whatever was installed in its place meanwhile.
 const MYSELF: &str = "/proc/self/exe";
@@ -32,19 +40,26 @@ const MYSELF: &str = "/proc/self/exe";
 pub(crate) fn run(options: &MonitorOptions) -> Result<(), Failure> {
     umask(Mode::from_bits_truncate(0o077));
     let listener = listener(options.listen.as_deref())?;
+    let socket = listener.local_addr().ok().and_then(|address| peer::name_of(&address)).ok_or_else(|| {
+        Failure::refused("the socket to listen at has no name", "see ListenStream in mfad.socket")
+    })?;
     let (identity, key) = match &options.store {
         Some(_) => (None, Zeroizing::new(String::new())),
         None => given_away(&options.user).map(|(identity, key)| (Some(identity), key))?,
     };
     let (mine, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .map_err(|error| could_not("make a way to the worker", error))?;
-    let worker = start_worker(options, identity, theirs, listener)?;
+    let mut worker = start_worker(options, identity, theirs, listener)?;
     // It reads this first. Another store has its key inside.
     let message = Zeroizing::new(format!("k{}", *key));
     send(&mine, message.as_bytes(), SendFlags::NOSIGNAL).map_err(|_| worker_ended())?;
     drop(key);
     log_event(PROGRAM, &Event::new("started").with("worker", worker.id().to_string()));
-    serve(&mine, options.pam_dir.as_deref(), &worker)
+    let mut arguments = vec!["--socket".into(), socket];
+    if let Some(folder) = &options.pam_dir {
+        arguments.extend(["--pam-dir".into(), folder.into()]);
+    }
+    serve(&mine, &arguments, &mut worker)
 }
 
 /// Gets the host's store ready and gives it to the user who answers. Returns that user, and the text of the key.
@@ -103,22 +118,23 @@ fn part(role: &str, stdin: OwnedFd, stdout: OwnedFd) -> Command {
     command
 }
 
-fn serve(worker_way: &OwnedFd, pam_dir: Option<&Path>, worker: &Child) -> Result<(), Failure> {
-    let mut checks: usize = 0;
+fn serve(worker_way: &OwnedFd, checker_arguments: &[OsString], worker: &mut Child) -> Result<(), Failure> {
+    let mut checks = Checks::default();
     loop {
+        checks.end(MOST_CHECKING);
+        // While nobody's password is checked there is nothing to look after.
+        let look = (checks.count() > 0).then_some(LOOK);
+        set_socket_timeout(worker_way, Timeout::Recv, look)
+            .map_err(|error| could_not("wait for the worker", error))?;
         match wanted(worker_way.as_fd()) {
             Ok(Wanted::Checker(way, client)) => {
-                checks = checks.saturating_sub(ended(worker)?);
-                if checks >= MOST_CHECKS {
+                checks.end(MOST_CHECKING);
+                if checks.count() >= MOST_CHECKS {
                     log_event(PROGRAM, &Event::new("too-many-password-checks"));
                     continue;
                 }
-                let mut command = part("check-password", way, client);
-                if let Some(folder) = pam_dir {
-                    command.arg("--pam-dir").arg(folder);
-                }
-                match command.spawn() {
-                    Ok(_) => checks = checks.saturating_add(1),
+                match part("check-password", way, client).args(checker_arguments).spawn() {
+                    Ok(checker) => checks.add(checker),
                     Err(error) => {
                         log_event(PROGRAM, &Event::new("no-checker").with("why", error.to_string()));
                     }
@@ -126,42 +142,19 @@ fn serve(worker_way: &OwnedFd, pam_dir: Option<&Path>, worker: &Child) -> Result
             }
             // A worker that was taken over, or one without descriptors left.
             Ok(Wanted::Nonsense) => log_event(PROGRAM, &Event::new("nonsense-from-the-worker")),
-            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {
+                if !matches!(worker.try_wait(), Ok(None)) {
+                    return Err(worker_ended());
+                }
+            }
             Ok(Wanted::Nothing) | Err(_) => {
-                let _ = waitpid(pid_of(worker), None);
+                // It may only have closed its end.
+                let _ = worker.kill();
+                let _ = worker.wait();
                 return Err(worker_ended());
             }
         }
     }
-}
-
-/// How many checkers have ended since this was asked last.
-///
-/// # Errors
-/// The worker has ended.
-fn ended(worker: &Child) -> Result<usize, Failure> {
-    let mut number: usize = 0;
-    loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)) if pid == pid_of(worker) => {
-                return Err(worker_ended());
-            }
-            Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => number = number.saturating_add(1),
-            Ok(
-                WaitStatus::StillAlive
-                | WaitStatus::Stopped(..)
-                | WaitStatus::PtraceEvent(..)
-                | WaitStatus::PtraceSyscall(_)
-                | WaitStatus::Continued(_),
-            )
-            | Err(_) => return Ok(number),
-        }
-    }
-}
-
-fn pid_of(child: &Child) -> nix::unistd::Pid {
-    // Linux has no process numbers beyond 2^22.
-    nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX))
 }
 
 fn worker_ended() -> Failure {

@@ -1,6 +1,8 @@
 //! Who is at the other end of a connection: the kernel says so.
 
-use std::os::unix::net::UnixStream;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixStream};
 
 use mfa_core::UserName;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -20,4 +22,27 @@ pub(crate) fn account_of(uid: u32) -> Option<UserName> {
         return None;
     }
     User::from_uid(Uid::from_raw(uid)).ok().flatten()?.name.parse().ok()
+}
+
+/// What a socket is called: its path, or `@` and its name in the abstract namespace. None: it has no name.
+pub(crate) fn name_of(address: &SocketAddr) -> Option<OsString> {
+    use std::os::linux::net::SocketAddrExt as _;
+    let abstract_name = || {
+        let name = address.as_abstract_name().filter(|name| !name.is_empty())?;
+        let mut text = OsString::from("@");
+        text.push(OsStr::from_bytes(name));
+        Some(text)
+    };
+    address.as_pathname().map(|path| path.as_os_str().to_owned()).or_else(abstract_name)
+}
+
+/// Whether somebody has connected to the socket called `socket` and is at the other end of `client`.
+///
+/// For a connection that was made *from* here, the kernel names whoever listens there: that is root for many a socket on a host, and proves
+/// nothing. Such a connection goes to a socket with a name, while who connects has none; and its own end has none, while a client's end here
+/// has the name of the socket that it was accepted from.
+pub(crate) fn has_connected_to(client: &UnixStream, socket: &OsStr) -> bool {
+    let is_accepted =
+        client.local_addr().ok().and_then(|address| name_of(&address)).as_deref() == Some(socket);
+    is_accepted && client.peer_addr().is_ok_and(|address| address.is_unnamed())
 }

@@ -3,13 +3,16 @@
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use mfa_core::request::Evidence;
+use mfa_core::answer::Answer;
+use mfa_core::request::{Evidence, RecoveryCodes};
 use mfa_core::seal::HostKey;
 use mfa_core::{Caller, Error, FileStore, Policy, Request, Response, Timestamp, UserName, answer};
 use mfa_wire::{Denial, Envelope, Reply};
 
 use crate::events;
+use crate::gate::Gate;
 use crate::password::{self, Finding};
 
 /// The host's policy, which goes with the host's store.
@@ -24,7 +27,13 @@ pub(crate) struct Desk {
     store: Option<PathBuf>,
     policy: Option<PathBuf>,
     key: Option<HostKey>,
+    hashing: Gate,
 }
+
+/// So many recovery codes are hashed at once: 19 MiB each.
+const MOST_HASHING: usize = 8;
+/// How long a request waits for that.
+const HASHING_TIME: Duration = Duration::from_secs(4);
 
 /// Who asks.
 pub(crate) struct Asking<'a> {
@@ -42,7 +51,7 @@ impl Desk {
     /// The store in `store`, or else the host's, whose key is `key`.
     pub(crate) fn new(store: Option<PathBuf>, policy: Option<PathBuf>, key: Option<HostKey>) -> Self {
         let policy = policy.or_else(|| store.is_none().then(|| POLICY.into()));
-        Self { store, policy, key }
+        Self { store, policy, key, hashing: Gate::for_so_many(MOST_HASHING) }
     }
 
     /// Replies to one request, and logs what came of it.
@@ -77,6 +86,13 @@ impl Desk {
         // Read each time: it may have changed, and a broken one refuses here as at a login.
         let policy = self.policy.as_deref().map_or_else(|| Ok(Policy::default()), Policy::read)?;
         let store = self.open();
+        let _hashing = if may_hash(&request, &evidence) {
+            let deadline = Instant::now().checked_add(HASHING_TIME).unwrap_or_else(Instant::now);
+            let busy = || Error::Busy { path: store.root().to_owned() };
+            Some(self.hashing.enter(deadline).ok_or_else(busy)?)
+        } else {
+            None
+        };
         let caller = Caller::owner(asking.user.clone(), evidence, format!("{} by mfad", asking.user));
         answer(request, &caller, &store, &policy, Timestamp::now())
     }
@@ -89,6 +105,35 @@ impl Desk {
             (None, None) => FileStore::at(Path::new("/nonexistent")),
         }
     }
+}
+
+/// Whether recovery codes may be hashed for the answer.
+fn may_hash(request: &Request, evidence: &Evidence) -> bool {
+    let is_recovery = |answer: &Answer| matches!(answer, Answer::Recovery(_));
+    let by_evidence = match evidence {
+        Evidence::Answer(answer) => is_recovery(answer),
+        Evidence::Nothing | Evidence::Password => false,
+    };
+    by_evidence
+        || match request {
+            Request::Verify { answer, .. } => is_recovery(answer),
+            Request::ConfirmEnrollment { recovery_codes, .. }
+            | Request::ActivateToken { recovery_codes, .. } => *recovery_codes == RecoveryCodes::IfNone,
+            Request::NewRecoveryCodes { .. } | Request::IssueBypass { .. } => true,
+            Request::Status { .. }
+            | Request::History { .. }
+            | Request::BeginEnrollment { .. }
+            | Request::RenameDevice { .. }
+            | Request::SuspendDevice { .. }
+            | Request::ResumeDevice { .. }
+            | Request::Resync { .. }
+            | Request::RemoveDevice { .. }
+            | Request::CancelBypass { .. }
+            | Request::Adopt { .. }
+            | Request::Export { .. }
+            | Request::Unlock { .. }
+            | Request::Repair { .. } => false,
+        }
 }
 
 /// The request without what only root's programs may claim.

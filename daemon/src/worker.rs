@@ -25,11 +25,14 @@ use crate::cli::WorkerOptions;
 use crate::limits::{Connection, Limited, Limits};
 use crate::peer;
 use crate::reply::{Asking, Desk};
+use crate::subordinates::Subordinates;
 
 /// How long a client may take to send its request, and to take the reply.
 const CLIENT_TIME: Duration = Duration::from_secs(10);
 /// How long a request waits for another one of the same user. A client waits for 15 seconds, and an account may be locked for ten.
 const TURN_TIME: Duration = Duration::from_secs(4);
+/// How long everybody waits for names to be found, while many are looked up.
+const NAME_TIME: Duration = Duration::from_secs(2);
 /// A thread hashes recovery codes on the heap and needs little else; the standard's 2 MiB are for deeper calls.
 const STACK_BYTES: usize = 512 * 1024;
 /// Descriptors for all connections, and for the files of those that are worked on.
@@ -47,9 +50,10 @@ pub(crate) fn run(options: &WorkerOptions) -> Result<(), Failure> {
     let desk = Arc::new(Desk::new(options.store.clone(), options.policy.clone(), key));
     let limits = Arc::new(Limits::default());
     let monitor = Arc::new(monitor);
+    let mut subordinates = Subordinates::of_the_host();
     loop {
         match listener.accept() {
-            Ok((client, _)) => admit(client, &limits, &desk, &monitor),
+            Ok((client, _)) => admit(client, &mut subordinates, &limits, &desk, &monitor),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => {
                 // No descriptor or memory is left: those who are connected go first.
@@ -107,13 +111,21 @@ fn received_key(monitor: &OwnedFd) -> Result<Option<HostKey>, Failure> {
     }
 }
 
-fn admit(client: UnixStream, limits: &Arc<Limits>, desk: &Arc<Desk>, monitor: &Arc<OwnedFd>) {
-    let deadline = Instant::now().checked_add(CLIENT_TIME).unwrap_or_else(Instant::now);
+fn admit(
+    client: UnixStream,
+    subordinates: &mut Subordinates,
+    limits: &Arc<Limits>,
+    desk: &Arc<Desk>,
+    monitor: &Arc<OwnedFd>,
+) {
     // The kernel always knows; without it there is nobody to answer.
     let Some(uid) = peer::uid_of(&client) else { return };
-    let Ok(connection) = limits.admit(uid, Instant::now()) else {
+    let now = Instant::now();
+    let share = subordinates.share_of(uid, now);
+    let Ok(connection) = limits.admit(uid, share, now.checked_add(NAME_TIME).unwrap_or(now)) else {
         return turn_away(&client, Denial::TooMany);
     };
+    let deadline = Instant::now().checked_add(CLIENT_TIME).unwrap_or_else(Instant::now);
     let (desk, monitor) = (Arc::clone(desk), Arc::clone(monitor));
     let talk = move || serve(&client, uid, connection, &desk, &monitor, deadline);
     if let Err(error) = thread::Builder::new().stack_size(STACK_BYTES).spawn(talk) {

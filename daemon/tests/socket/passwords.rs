@@ -1,9 +1,16 @@
 //! What counts as the account's password, and what does not.
 
-use mfa_core::Response;
-use mfa_wire::Denial;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
-use crate::daemon::{Daemon, PASSWORD, begin, files_below, myself};
+use mfa_core::{Response, UserName};
+use mfa_wire::{Denial, Password, frame};
+use serde::{Deserialize, Serialize};
+
+use crate::daemon::{Daemon, PASSWORD, PATIENCE, begin, files_below, myself};
 
 fn with_pam(pam: &str) -> (Daemon, mfa_wire::Reply) {
     let daemon = Daemon::with_pam(pam);
@@ -64,4 +71,54 @@ fn a_checker_that_dies_takes_nothing_with_it() {
         assert_eq!(reply.unwrap_err(), Denial::Unavailable);
     }
     assert_eq!(daemon.ask(begin(&myself())).unwrap_err(), Denial::PasswordNeeded);
+}
+
+/// What the worker sends to a checker.
+#[derive(Serialize)]
+struct Check {
+    user: UserName,
+    password: Password,
+}
+
+/// What a checker answers.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+enum Finding {
+    Right,
+    Wrong,
+    Closed,
+    Unknown,
+}
+
+/// What a checker finds of the right password, if the worker says that this is a client of the socket.
+fn finding(daemon: &Daemon, socket: &Path, client: UnixStream) -> Finding {
+    let (mine, theirs) = UnixStream::pair().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mfad"));
+    command.arg("check-password").arg("--socket").arg(socket);
+    command.arg("--pam-dir").arg(daemon.store.beside("pam.d"));
+    command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::from(OwnedFd::from(client)));
+    let mut checker = command.spawn().unwrap();
+    drop(command);
+    let check = Check { user: myself(), password: Password::new(PASSWORD).unwrap() };
+    frame::send(&mine, &check, Instant::now() + PATIENCE).unwrap();
+    let finding = frame::receive(&mine, Instant::now() + PATIENCE).unwrap();
+    checker.wait().unwrap();
+    finding
+}
+
+#[test]
+fn a_worker_that_was_taken_over_can_try_no_password_of_somebody_who_has_not_connected() {
+    let daemon = Daemon::start();
+    let (socket, other) = (daemon.store.beside("accepting"), daemon.store.beside("other"));
+    let listener = UnixListener::bind(&socket).unwrap();
+    let other_listener = UnixListener::bind(&other).unwrap();
+    let connected = UnixStream::connect(&socket).unwrap();
+    let (client, _) = listener.accept().unwrap();
+    assert_eq!(finding(&daemon, &socket, client), Finding::Right, "a client that has connected");
+    assert_eq!(finding(&daemon, &socket, connected), Finding::Unknown, "who listens has not connected");
+    let connected = UnixStream::connect(&other).unwrap();
+    assert_eq!(finding(&daemon, &socket, connected), Finding::Unknown, "nor who listens elsewhere");
+    let (accepted_elsewhere, _) = other_listener.accept().unwrap();
+    assert_eq!(finding(&daemon, &socket, accepted_elsewhere), Finding::Unknown, "nor who connects elsewhere");
+    let (one, _two) = UnixStream::pair().unwrap();
+    assert_eq!(finding(&daemon, &socket, one), Finding::Unknown, "nor whoever has made a pair");
 }
