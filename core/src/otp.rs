@@ -369,6 +369,21 @@ mod tests {
     }
 
     #[test]
+    fn a_counter_has_64_bits() {
+        // By oathtool: oathtool --hotp -d 8 -c COUNTER 3132333435363738393031323334353637383930
+        let device = generator(20, Algorithm::Sha1, 8);
+        for (counter, code) in [
+            ((1 << 32) - 1, "57117190"),
+            (1 << 32, "55999456"),
+            (1 << 40, "57445672"),
+            (u64::MAX >> 1, "50181742"),
+            (u64::MAX, "63094451"),
+        ] {
+            assert_eq!(text(&device.code_at(counter)), code, "{counter}");
+        }
+    }
+
+    #[test]
     fn truncation_follows_the_example_of_rfc_4226_5_4() {
         let mac = [
             0x1f, 0x86, 0x98, 0x69, 0x0e, 0x02, 0xca, 0x16, 0x61, 0x85, 0x50, 0xef, 0x7f, 0x19, 0xda, 0x8e,

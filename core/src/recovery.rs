@@ -425,6 +425,19 @@ mod tests {
     }
 
     #[test]
+    fn a_code_has_eighty_random_bits() {
+        let codes: Vec<Secret> = (0..256)
+            .map(|_| Secret::from_base32(RecoveryCode::random().unwrap().0.as_str()).unwrap())
+            .collect();
+        for bit in 0..80 {
+            let ones = codes.iter().filter(|code| code.expose()[bit / 8] >> (bit % 8) & 1 == 1).count();
+            // Nine standard deviations from the middle: chance does not get there.
+            assert!((56..=200).contains(&ones), "bit {bit}: {ones} of 256");
+        }
+        assert!(codes.iter().all(|code| code.len() == 10));
+    }
+
+    #[test]
     fn a_code_is_shown_in_groups_and_read_back() {
         let code = RecoveryCode::parse("abcdefgh2345670i").unwrap();
         assert_eq!(code.expose_grouped().as_str(), "ABCD-EFGH-2345-67OI");

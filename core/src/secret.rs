@@ -157,4 +157,14 @@ mod tests {
     fn random_secrets_differ() {
         assert_ne!(Secret::random(20).unwrap(), Secret::random(20).unwrap());
     }
+
+    #[test]
+    fn every_bit_of_a_random_secret_is_random() {
+        let secrets: Vec<Secret> = (0..256).map(|_| Secret::random(20).unwrap()).collect();
+        for bit in 0..160 {
+            let ones = secrets.iter().filter(|secret| secret.expose()[bit / 8] >> (bit % 8) & 1 == 1).count();
+            // Nine standard deviations from the middle: chance does not get there.
+            assert!((56..=200).contains(&ones), "bit {bit}: {ones} of 256");
+        }
+    }
 }

@@ -616,9 +616,8 @@ mod tests {
         assert_eq!(host.pauses, 0);
     }
 
-    #[test]
-    fn exactly_one_outcome_is_a_success() {
-        let refusals = [
+    fn every_reason() -> Vec<Reason> {
+        vec![
             Reason::Refusal(Refusal::Wrong),
             Reason::Refusal(Refusal::Replayed),
             Reason::Refusal(Refusal::Skew),
@@ -637,9 +636,29 @@ mod tests {
             Reason::NotProven("other-codes"),
             Reason::UserChanged,
             Reason::InternalError,
-        ];
+        ]
+    }
+
+    #[test]
+    fn every_result_is_one_that_a_module_may_give() {
+        for reason in every_reason() {
+            let what = format!("{reason:?}");
+            let may_give = [
+                PamResultCode::PAM_AUTH_ERR,
+                PamResultCode::PAM_AUTHINFO_UNAVAIL,
+                PamResultCode::PAM_CONV_ERR,
+                PamResultCode::PAM_SERVICE_ERR,
+                // Of the account phase alone.
+                PamResultCode::PAM_PERM_DENIED,
+            ];
+            assert!(may_give.contains(&reason.code()), "{what}");
+        }
+    }
+
+    #[test]
+    fn exactly_one_outcome_is_a_success() {
         let mut host = Fake::user("alice");
-        for reason in refusals {
+        for reason in every_reason() {
             let what = format!("{reason:?}");
             let codes = [reason.code(), Outcome::refused(reason, Delay::None).finish(&mut host)];
             assert_eq!(codes[0], codes[1], "{what}: both phases refuse alike");

@@ -106,6 +106,45 @@ fn with_space(bytes: u64, command: &Command) -> Command {
     within(limited, command)
 }
 
+/// The same command where getrandom(2) has no answer to a question for so many bytes.
+fn without_random_bytes(store: &Store, count: usize, command: &Command) -> Command {
+    let library = store.beside("no-random.so");
+    let source = format!(
+        "#include <errno.h>\n#include <unistd.h>\n#include <sys/syscall.h>\n\
+         ssize_t getrandom(void *bytes, size_t count, unsigned flags) {{\n\
+         if (count == {count}) {{ errno = EIO; return -1; }}\n\
+         return syscall(SYS_getrandom, bytes, count, flags); }}"
+    );
+    let c = store.beside("no-random.c");
+    fs::write(&c, source).unwrap();
+    // Where Rust was built there is a C compiler: it links by it.
+    let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &c]).status().unwrap();
+    assert!(made.success());
+    let mut preloaded = Command::new("env");
+    preloaded.arg(format!("LD_PRELOAD={}", library.display()));
+    within(preloaded, command)
+}
+
+#[test]
+fn without_random_bytes_no_key_and_no_code_is_made() {
+    let store = Store::temporary();
+    let _alice = Account::enroll(&store, "alice").with_recovery_codes(&store);
+    let before = store.content();
+    // A seed, the nonce that seals it, a device's name; a recovery code, the salt, the name of the set.
+    for (words, counts) in [
+        (&["add", "--json", "--name", "tablet"][..], [20, 24, 8]),
+        (&["recovery-codes", "--yes", "--json"], [10, 16, 8]),
+    ] {
+        for count in counts {
+            let mut command = mfa_enroll(&store, "alice");
+            let ran = run(&mut without_random_bytes(&store, count, command.args(words)), "");
+            ran.assert_failed(1, "random");
+            assert!(!ran.out.contains("secret") && !ran.out.contains("recovery_codes"), "{ran:#?}");
+            assert!(store.content() == before, "{words:?} without {count} bytes");
+        }
+    }
+}
+
 #[test]
 fn without_space_an_enrollment_changes_nothing_and_says_so() {
     for bytes in [0, 10, 100, 4000] {

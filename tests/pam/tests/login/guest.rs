@@ -3,9 +3,25 @@
 //! That umask, working directory, signals, descriptors, environment, locale, threads and timers are as they were is
 //! checked by the harness after every login of every test; here for hosts that are out of the ordinary.
 
-use mfa_test_harness::{Account, Host, Login, PamCode, Store, in_threads};
+use mfa_test_harness::{Account, Call, Host, Login, PamCode, Stack, Store, in_threads};
 
 use crate::{alice, alice_with_recovery_codes, assert_let_in, assert_refused};
+
+/// The watch over every login sees what it is there to see, in modules of others.
+#[test]
+#[should_panic(expected = "the host program is not as it was found")]
+fn a_module_that_changes_the_umask_is_noticed() {
+    let stack = Stack::new("session required pam_umask.so umask=0077");
+    let host = Host { umask: Some(0o022), ..Host::default() };
+    Login::new(&stack).user("root").host(host).calls(Call::OpenSession).run();
+}
+
+#[test]
+#[should_panic(expected = "what was typed is shown")]
+fn a_module_that_says_back_what_was_typed_is_noticed() {
+    let stack = Stack::new("auth required pam_exec.so quiet expose_authtok stdout /bin/cat");
+    Login::new(&stack).user("alice").types("correct horse").run();
+}
 
 #[test]
 fn a_host_with_any_umask_is_left_with_it_and_the_store_keeps_its_modes() {

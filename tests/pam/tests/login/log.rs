@@ -1,10 +1,17 @@
 //! One line a decision, for people and for programs that read logs.
 
-use mfa_test_harness::{Host, Item, LogLine, PamCode};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
+use mfa_test_harness::{Host, Item, LogLine, PamCode, Stack};
 
 use crate::{alice, alice_with_recovery_codes, assert_let_in, assert_refused};
 
+/// syslog(3).
 const LOG_AUTHPRIV: i32 = 10 << 3;
+const LOG_ALERT: i32 = 1;
+const LOG_CRIT: i32 = 2;
+const LOG_ERR: i32 = 3;
 
 #[test]
 fn every_decision_is_one_line_to_authpriv_under_the_modules_tag() {
@@ -82,6 +89,32 @@ fn an_accepted_login_is_less_urgent_than_a_refused_one_and_that_than_an_error() 
     let misconfigured = alice.login_through(&store.stack_with("nosuchoption")).types("").run();
     assert_eq!((level(&accepted), level(&refused)), (6, 5), "LOG_INFO, LOG_NOTICE");
     assert!(level(&misconfigured) <= 3, "LOG_ERR or worse");
+}
+
+#[test]
+fn the_level_says_what_kind_of_trouble_it_is() {
+    // The module writers' guide: corrupt data is an alert, a lack of resources critical, any other fault an error.
+    let (undamaged, alice) = alice_with_recovery_codes();
+    let level = |login: &mfa_test_harness::Transcript| {
+        let [line] = login.log.as_slice() else { panic!("one line: {:?}", login.log) };
+        line.level
+    };
+    for name in ["users/alice/devices.toml", "users/alice/state"] {
+        let store = undamaged.copy();
+        fs::write(store.file(name), "nonsense").unwrap();
+        assert_eq!(level(&alice.login_at(&store, alice.now)), LOG_ALERT, "{name} is damaged");
+        let store = undamaged.copy();
+        fs::set_permissions(store.file(name), Permissions::from_mode(0o666)).unwrap();
+        assert_eq!(level(&alice.login_at(&store, alice.now)), LOG_ALERT, "others may write {name}");
+    }
+    let little_memory = Host { memory_headroom: Some(8 << 20), ..Host::default() };
+    let recovery = alice.login(&undamaged).host(little_memory).types(&alice.recovery_codes()[0]).run();
+    assert_eq!(level(&recovery), LOG_CRIT, "no memory");
+    for words in ["store=/nonexistent/store", "store=relative", "nosuchoption"] {
+        let stack = Stack::new(&format!("auth required pam_mfa.so {words}"));
+        let login = alice.login_through(&stack).types(alice.code(alice.now)).run();
+        assert_eq!(level(&login), LOG_ERR, "{words}");
+    }
 }
 
 #[test]

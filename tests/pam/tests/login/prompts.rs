@@ -3,7 +3,7 @@
 use std::fs;
 
 use mfa_test_harness::libpam::SILENT;
-use mfa_test_harness::{Answer, Call, Item, Message, PamCode, Stack, Style};
+use mfa_test_harness::{Account, Answer, Call, Done, Item, Message, PamCode, Stack, Style};
 
 use crate::{alice, alice_with_recovery_codes, assert_let_in, assert_refused};
 
@@ -180,6 +180,42 @@ fn a_refusal_asks_libpam_to_wait_and_an_accepted_login_does_not() {
     let accepted = alice.login(&store).types(alice.code(alice.now)).run();
     assert_let_in(&accepted);
     assert!(accepted.delay_asked.is_zero(), "{accepted:#?}");
+}
+
+#[test]
+fn the_pause_is_of_some_seconds_and_a_stack_can_ask_for_a_longer_one() {
+    let (store, alice) = alice();
+    let usual = alice.login(&store).types(alice.wrong_code(alice.now, 0)).run();
+    // Two seconds, which libpam varies by up to half.
+    let seconds = usual.delay_asked.as_secs_f32();
+    assert!((1.0..=3.0).contains(&seconds), "{seconds}");
+    let stack = Stack::new(&format!(
+        "auth optional pam_faildelay.so delay=20000000\nauth required {}",
+        store.module()
+    ));
+    let longer = alice.login_through(&stack).types(alice.wrong_code(alice.now, 1)).run();
+    assert!(longer.delay_asked.as_secs_f32() >= 10.0, "{:?}", longer.delay_asked);
+}
+
+#[test]
+fn nobody_can_tell_from_the_disk_who_is_enrolled_or_locked_out() {
+    let (store, alice) = alice();
+    let bob = Account::enroll(&store, "bob").with_recovery_codes(&store);
+    let disk = |user: &str, typed: &str| alice.login(&store).user(user).types(typed).run().disk;
+    // What is as long as a recovery code costs more, whoever it is for.
+    for typed in ["000000", "hunter2", "AAAA-BBBB-CCCC-DDDD", "a password that is long"] {
+        let strangers = disk("nosuchuser", typed);
+        assert!(strangers.contains(&Done::Synced), "{typed}: {strangers:?}");
+        for user in ["alice", "bob", "root", "../x", "a\nb"] {
+            assert_eq!(disk(user, typed), strangers, "{user} {typed}");
+        }
+    }
+    for attempt in 0..10 {
+        bob.login(&store).types(bob.wrong_code(bob.now, attempt)).run();
+    }
+    let throttled = bob.login(&store).types(bob.wrong_code(bob.now, 20)).run();
+    assert_refused(&throttled, PamCode::AUTH_ERR, "throttled");
+    assert_eq!(throttled.disk, disk("nosuchuser", "000000"));
 }
 
 #[test]

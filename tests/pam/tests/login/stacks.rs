@@ -1,5 +1,8 @@
 //! The module among others in a stack, and each of its functions alone.
 
+use std::fs;
+use std::process::Command;
+
 use mfa_test_harness::libpam::{DISALLOW_NULL_AUTHTOK, ESTABLISH_CRED};
 use mfa_test_harness::{Account, Call, PamCode, Stack, Store};
 
@@ -146,6 +149,57 @@ fn a_stack_with_the_module_twice_asks_for_two_codes() {
     assert_eq!(login.result(), PamCode::AUTH_ERR);
     let login = bob.login_through(&stack).types(bob.code(bob.now)).types(bob.code(bob.now + 1)).run();
     assert_eq!(login.result(), PamCode::SUCCESS, "{login:#?}");
+}
+
+#[test]
+fn the_user_name_is_left_as_it_was() {
+    // sshd refuses a login whose PAM_USER a module has changed.
+    let store = Store::temporary();
+    for name in ["alice", "CORP\\alice", "Zażółć"] {
+        let person = Account::enroll(&store, name);
+        let environment = store.beside("environment");
+        let stack = Stack::new(&format!(
+            "auth required {}\nauth required pam_exec.so quiet log={} /usr/bin/env",
+            store.module(),
+            environment.display()
+        ));
+        for typed in [person.code(person.now), person.wrong_code(person.now, 0)] {
+            person.login_through(&stack).types(typed).run();
+            let seen = fs::read_to_string(&environment).unwrap();
+            fs::remove_file(&environment).unwrap();
+            assert!(seen.lines().any(|line| line == format!("PAM_USER={name}")), "{seen}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_code_counts_for_pam_faillock_and_no_code_undoes_its_lock() {
+    // pam_faillock looks only after accounts of this host.
+    let me = Command::new("id").arg("-un").output().unwrap().stdout;
+    let store = Store::temporary();
+    let me = Account::enroll(&store, String::from_utf8(me).unwrap().trim());
+    let tally = store.beside("tally");
+    fs::create_dir(&tally).unwrap();
+    let faillock = format!("dir={} deny=3 even_deny_root", tally.display());
+    let stack = Stack::new(&format!(
+        "auth required pam_faillock.so preauth {faillock}\n\
+         auth [success=1 default=bad] {}\n\
+         auth [default=die] pam_faillock.so authfail {faillock}\n\
+         auth required pam_permit.so",
+        store.module()
+    ));
+    let attempt = |step: u64, typed: String| me.login_through(&stack).at(me.at(step)).types(typed).run();
+    assert_eq!(attempt(me.now, me.code(me.now)).result(), PamCode::SUCCESS);
+    for step in me.now + 1..me.now + 4 {
+        assert_eq!(attempt(step, me.wrong_code(step, 0)).result(), PamCode::AUTH_ERR);
+    }
+    let step = me.now + 10;
+    let locked = attempt(step, me.code(step));
+    assert_eq!(locked.result(), PamCode::AUTH_ERR, "it let in past pam_faillock's lock: {locked:#?}");
+    assert!(locked.log_text().contains(": accepted "), "the code was right: {}", locked.log_text());
+    // As `faillock --reset` does.
+    fs::remove_file(tally.join(&me.user)).unwrap();
+    assert_eq!(attempt(step + 1, me.code(step + 1)).result(), PamCode::SUCCESS);
 }
 
 #[test]
