@@ -23,6 +23,11 @@ pub fn pam_application() -> PathBuf {
     built("pam-application")
 }
 
+/// The program that logs in and waits to be looked at (tests/pam/src/bin/pam-held-application.rs).
+pub fn pam_held_application() -> PathBuf {
+    built("pam-held-application")
+}
+
 /// The module built with the Cargo feature `panic-for-tests`, which no release has. It has a target folder of its
 /// own, so that it can't be mistaken for the real one: `target/panic-for-tests`.
 pub fn panicking_module() -> PathBuf {

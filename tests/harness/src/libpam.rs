@@ -215,9 +215,15 @@ extern "C" fn converse(
             let message = &**messages.add(index);
             let text = CStr::from_ptr(message.text).to_bytes();
             match conversation.answer(Style::from(message.style), text) {
-                Reply::Text(bytes) => {
-                    let bytes = CString::new(bytes).expect("an answer holds no NUL");
-                    (*array.add(index)).text = libc::strdup(bytes.as_ptr());
+                Reply::Text(mut bytes) => {
+                    assert!(!bytes.contains(&0), "an answer holds no NUL");
+                    // The one copy is the module's, which has to wipe it: none is left here.
+                    let text: *mut u8 = libc::calloc(bytes.len() + 1, 1).cast();
+                    assert!(!text.is_null(), "out of memory");
+                    text.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+                    std::hint::black_box(&mut bytes).fill(0);
+                    std::hint::black_box(&bytes);
+                    (*array.add(index)).text = text.cast();
                 }
                 Reply::Null => {}
                 Reply::Fail => {

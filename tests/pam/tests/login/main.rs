@@ -13,6 +13,7 @@ mod first_pass;
 mod guest;
 mod kill;
 mod log;
+mod memory;
 mod module;
 mod one_time;
 mod options;
@@ -21,6 +22,7 @@ mod prompts;
 mod stacks;
 mod throttle;
 mod users;
+mod valgrind;
 mod window;
 
 use mfa_test_harness::{Account, PamCode, Store, Transcript};
