@@ -53,7 +53,8 @@ impl Device {
             let _ = errors.read_to_string(&mut complaint);
             panic!("mfa-enroll offered {line:?}: {error}\n{complaint}")
         });
-        let secret = offered.get("secret").and_then(Value::as_str).expect("a secret is offered");
+        let secret = offered.get("secret").and_then(Value::as_str);
+        let secret = secret.unwrap_or_else(|| panic!("mfa-enroll offered no key: {line}"));
         let device = Self::with_key(container, secret);
         let [first, second] = device.proof();
         let proof = format!("{first}\n{second}\n");

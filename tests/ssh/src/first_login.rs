@@ -89,9 +89,7 @@ impl FirstLogin<'_> {
 
     /// The key that the menu shows last, without blanks.
     pub fn key(&self) -> String {
-        let text = self.terminal.text();
-        let groups = text.lines().map(key_groups).rfind(|groups| groups.len() == 8);
-        groups.unwrap_or_else(|| panic!("no key is shown:\n{text}")).concat()
+        self.terminal.key()
     }
 
     /// Chooses a picture in the menu by this letter, and reads it from a terminal of 80 columns and this many rows: what the QR code says.
@@ -188,10 +186,4 @@ impl FirstLogin<'_> {
         self.terminal.wait_for("q      quit");
         self.terminal.wait_for("> ");
     }
-}
-
-/// The groups of four letters in a line.
-fn key_groups(line: &str) -> Vec<&str> {
-    let is_group = |word: &&str| word.len() == 4 && word.chars().all(|c| matches!(c, 'A'..='Z' | '2'..='7'));
-    line.split_whitespace().filter(is_group).collect()
 }

@@ -262,6 +262,25 @@ impl Host {
         ));
     }
 
+    /// Starts mfad, as on a host without systemd, and waits until the store is its own and it answers.
+    pub fn starts_mfad(&self) {
+        self.root(
+            "before=$(grep --count 'mfad.*started worker' /var/log/messages)
+             mfad --listen /run/pam-mfa/socket </dev/null >/dev/null 2>>/proc/1/fd/2 &
+             for i in $(seq 600); do
+                 [ \"$(grep --count 'mfad.*started worker' /var/log/messages)\" -gt \"$before\" ] && exit; sleep 0.05
+             done; exit 1",
+        );
+    }
+
+    /// Stops mfad, and waits until it is gone.
+    pub fn stops_mfad(&self) {
+        self.root(
+            "pkill --exact mfad; for i in $(seq 600); do pgrep --exact --runstates R,S,D mfad >/dev/null || break; sleep 0.05; done
+             rm -f /run/pam-mfa/socket",
+        );
+    }
+
     /// Everything in the store, without what changes by looking.
     pub fn store(&self) -> String {
         self.root("cd /var/lib/pam-mfa && find . -path ./decoy -prune -o -type f -print0 | sort -z | xargs -0 --no-run-if-empty sha256sum")

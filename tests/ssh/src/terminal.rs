@@ -95,6 +95,13 @@ impl Terminal {
         self.screen.text()
     }
 
+    /// The key that is shown last, in groups of four letters, without the blanks.
+    pub fn key(&self) -> String {
+        let text = self.text();
+        let groups = text.lines().map(key_groups).rfind(|groups| groups.len() == 8);
+        groups.unwrap_or_else(|| panic!("no key is shown:\n{text}")).concat()
+    }
+
     /// Types a line.
     pub fn type_line(&self, line: &str) {
         self.type_keys(&format!("{line}\n"));
@@ -137,6 +144,12 @@ impl Drop for Terminal {
         let _ = self.running.kill();
         let _ = self.running.wait();
     }
+}
+
+/// The groups of four letters in a line.
+fn key_groups(line: &str) -> Vec<&str> {
+    let is_group = |word: &&str| word.len() == 4 && word.chars().all(|c| matches!(c, 'A'..='Z' | '2'..='7'));
+    line.split_whitespace().filter(is_group).collect()
 }
 
 /// What a program has shown so far.

@@ -3,6 +3,7 @@
 mod codes;
 mod first_login;
 mod misconfiguration;
+mod own_devices;
 mod programs;
 mod sshd;
 mod store;
