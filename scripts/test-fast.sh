@@ -13,6 +13,8 @@ main() {
     cargo build --locked -p pam-mfa --features panic-for-tests --target-dir "$target_folder/panic-for-tests"
     say "tests"
     cargo test --locked --workspace --exclude mfa-ssh-tests </dev/null
+    say "the time of a refusal tells nobody who is enrolled (coarsely: make timing looks closer)"
+    "$target_folder/debug/mfa-bench" --timing 100 --tolerance 30
     say "the record format, read by a second implementation"
     tests/record-format/run.sh
     say "tests passed ($(seconds_since "$begin") s)"

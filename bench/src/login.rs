@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use mfa_test_harness::libpam::{Call, Conversation, Handle, PamCode, Reply, Style};
 use mfa_test_harness::{Item, Stack};
+use nix::time::{ClockId, clock_gettime};
 
 use crate::Clock;
 use crate::modules::{Module, user_name};
@@ -15,6 +16,8 @@ pub(crate) struct Took {
     pub(crate) authenticate: Duration,
     /// From pam_start(3) to pam_end(3): with the loading of the module.
     pub(crate) cycle: Duration,
+    /// Of pam_authenticate(3), the time that the processor has worked for it.
+    pub(crate) processor: Duration,
 }
 
 /// A login to be.
@@ -45,18 +48,26 @@ impl Login<'_> {
     }
 
     pub(crate) fn timed(&self, code: String) -> (Took, PamCode) {
-        let user = user_name(self.user);
-        let typist = Box::new(Typist { code: code.into_bytes() });
-        let begun = Instant::now();
-        let mut handle = Handle::start(self.stack.path(), Stack::SERVICE, Some(user.as_bytes()), typist)
-            .unwrap_or_else(|code| panic!("pam_start_confdir: {code:?}"));
-        handle.set_item(Item::RemoteHost, b"192.0.2.1");
-        let called = Instant::now();
-        let result = handle.call(Call::Authenticate, 0);
-        let authenticate = called.elapsed();
-        drop(handle);
-        (Took { authenticate, cycle: begun.elapsed() }, result)
+        timed(self.stack, &user_name(self.user), code)
     }
+}
+
+/// A login of this user, who types this.
+pub(crate) fn timed(stack: &Stack, user: &str, code: String) -> (Took, PamCode) {
+    let typist = Box::new(Typist { code: code.into_bytes() });
+    let begun = Instant::now();
+    let mut handle = Handle::start(stack.path(), Stack::SERVICE, Some(user.as_bytes()), typist)
+        .unwrap_or_else(|code| panic!("pam_start_confdir: {code:?}"));
+    handle.set_item(Item::RemoteHost, b"192.0.2.1");
+    let (worked, called) = (processor_time(), Instant::now());
+    let result = handle.call(Call::Authenticate, 0);
+    let (processor, authenticate) = (processor_time().saturating_sub(worked), called.elapsed());
+    drop(handle);
+    (Took { authenticate, cycle: begun.elapsed(), processor }, result)
+}
+
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("every thread has that clock").into()
 }
 
 /// Types its code at every prompt.

@@ -7,6 +7,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a program that measures, for people at a terminal: what goes wrong ends it"
@@ -19,8 +20,10 @@ mod modules;
 mod report;
 mod scale;
 mod statistics;
+mod timing;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::Parser;
 use mfa_test_harness::oathtool::Generator;
@@ -48,6 +51,12 @@ struct Arguments {
     /// The largest number of pam_mfa users to compare with 10
     #[arg(long, default_value_t = 100_000)]
     most_users: u32,
+    /// Only compare the time of refusals, with so many users of each kind: it must not tell who is enrolled
+    #[arg(long)]
+    timing: Option<u32>,
+    /// By how many percent they may differ
+    #[arg(long, default_value_t = 10.0)]
+    tolerance: f64,
 }
 
 /// All that one run on one medium measured.
@@ -66,14 +75,19 @@ struct Measured {
     refused: Vec<Took>,
 }
 
-fn main() {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log::listen();
+    if let Some(samples) = arguments.timing {
+        let alike = timing::compare(&arguments.tmpfs, samples, arguments.tolerance);
+        return if alike { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let disk = measure("disk", &arguments.disk, arguments.users);
     let tmpfs = measure("tmpfs", &arguments.tmpfs, arguments.users);
     let scale = scale::measure(&arguments.disk, arguments.most_users, arguments.users);
     print!("{}", report::markdown(&[disk, tmpfs], &scale.sizes));
     eprintln!("bench: removing the users ...");
+    ExitCode::SUCCESS
 }
 
 fn measure(medium: &'static str, folder: &Path, users: u32) -> Run {
@@ -132,6 +146,11 @@ impl Clock {
     fn move_to(&self, step: u32) -> &str {
         mfa_test_harness::wall_clock::stop_at((self.first_step + u64::from(step)) * PERIOD + PERIOD / 2);
         self.codes.get(usize::try_from(step).expect("a small number")).expect("a code for each step")
+    }
+
+    /// The moment at which [`Clock::move_to`] has stopped for the first step.
+    fn now(&self) -> u64 {
+        self.first_step * PERIOD + PERIOD / 2
     }
 
     /// A code that is right for no step nearby.
