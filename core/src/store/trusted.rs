@@ -161,13 +161,23 @@ pub(super) fn check_private(status: &FileStat, path: &Path) -> Result<()> {
 }
 
 fn check_owner(status: &FileStat, path: &Path, owners: &Owners) -> Result<()> {
-    if !owners.trusts(status.st_uid) {
-        return Err(Error::Untrusted {
-            path: path.to_owned(),
-            why: "belongs to another user: it must be root's",
-        });
+    if owners.trusts(status.st_uid) {
+        return Ok(());
     }
-    Ok(())
+    // Root's files, seen from a user namespace without root: for this process the store is closed, and not badly protected.
+    let numbers = || std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    if status.st_uid == OVERFLOW_UID && lacks_numbers(&numbers()) {
+        return Err(failed(path)(Errno::EACCES));
+    }
+    Err(Error::Untrusted { path: path.to_owned(), why: "belongs to another user: it must be root's" })
+}
+
+/// What the kernel shows for an owner who has no number in this user namespace (user_namespaces(7)).
+const OVERFLOW_UID: u32 = 65_534;
+
+/// Whether there are users on the host that have no number here, by `/proc/self/uid_map`.
+fn lacks_numbers(uid_map: &str) -> bool {
+    !uid_map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 /// The text of an opened file of at most `limit` bytes, in memory that wipes itself.
@@ -203,4 +213,17 @@ pub fn read_text(path: &Path, limit: u64) -> Result<Option<Zeroizing<String>>> {
         return Err(Error::Untrusted { path: path.to_owned(), why: "may be written by others: chmod go-w" });
     }
     text(&file, &status, path, limit).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_user_namespace_alone_has_a_number_for_everybody() {
+        assert!(!lacks_numbers("         0          0 4294967295\n"));
+        for map in ["         0       1000          1\n", "0 0 1\n1 1 4294967294\n", "1000 1000 1\n", ""] {
+            assert!(lacks_numbers(map), "{map}");
+        }
+    }
 }
