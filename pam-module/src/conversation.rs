@@ -47,6 +47,10 @@ pub(crate) trait Host {
     /// The file that this module was loaded from.
     fn module_path(&self) -> Option<std::path::PathBuf>;
 
+    /// What the system calls the account of `user` (getpwnam(3)): with some sources of accounts one has many names. None: there is no such
+    /// account. May ask other hosts.
+    fn account_name(&self, user: &UserName) -> Option<Vec<u8>>;
+
     /// Whether `user` is in `group`. May ask other hosts.
     fn is_member(&self, user: &UserName, group: &str) -> bool;
 

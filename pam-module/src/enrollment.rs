@@ -413,7 +413,7 @@ mod tests {
     use pam::constants::PamResultCode;
 
     use super::*;
-    use crate::fake::{Fake, Says};
+    use crate::fake::{Called, Fake, Says};
     use crate::login::authenticate;
 
     const IGNORE: PamResultCode = PamResultCode::PAM_IGNORE;
@@ -570,6 +570,22 @@ mod tests {
         assert_eq!(house.usual(&host.code(1)).0, SUCCESS);
         let recovery = prompts[3].lines().find(|line| line.matches('-').count() == 6).unwrap();
         assert_eq!(house.usual(recovery.split_whitespace().next().unwrap()).0, SUCCESS);
+    }
+
+    #[test]
+    fn another_spelling_of_a_name_is_no_account_without_a_device() {
+        let house = House::new();
+        let mut host = Fake::user("ALICE").answering("123456");
+        host.called = Called::Otherwise("alice");
+        assert_eq!(house.auth(&mut host, &[]), PamResultCode::PAM_AUTH_ERR);
+        assert!(host.mark().is_none());
+        let [why, refused] = host.lines.as_slice() else { panic!("{:?}", host.lines) };
+        assert!(why.starts_with("not-enrolling account=alice ") && why.contains(" user=ALICE "), "{why}");
+        assert!(refused.starts_with("refused reason=not-enrolled "), "{refused}");
+
+        let mut host = Fake::user("alice");
+        host.called = Called::Nothing;
+        assert_eq!(house.auth(&mut host, &[]), IGNORE, "an account of a directory alone");
     }
 
     #[test]

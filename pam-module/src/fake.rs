@@ -23,6 +23,16 @@ pub(crate) enum Says {
     After(fn(&Fake), Box<Self>),
 }
 
+/// What the system calls an account.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Called {
+    #[default]
+    AsTyped,
+    Otherwise(&'static str),
+    /// It has no such account.
+    Nothing,
+}
+
 #[derive(Default)]
 pub(crate) struct Fake {
     pub(crate) user: Vec<u8>,
@@ -35,6 +45,7 @@ pub(crate) struct Fake {
     pub(crate) said: Vec<Vec<u8>>,
     pub(crate) told: Vec<String>,
     pub(crate) groups: Vec<&'static str>,
+    pub(crate) called: Called,
     pub(crate) mark: Option<Mark>,
     /// PAM has no room for marks.
     pub(crate) is_full: bool,
@@ -146,6 +157,13 @@ impl Host for Fake {
     }
     fn module_path(&self) -> Option<std::path::PathBuf> {
         Some("/lib/security/pam_mfa.so".into())
+    }
+    fn account_name(&self, user: &UserName) -> Option<Vec<u8>> {
+        match self.called {
+            Called::AsTyped => Some(user.as_str().into()),
+            Called::Otherwise(name) => Some(name.into()),
+            Called::Nothing => None,
+        }
     }
     fn is_member(&self, _: &UserName, group: &str) -> bool {
         self.groups.contains(&group)

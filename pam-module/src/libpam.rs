@@ -30,6 +30,7 @@ unsafe extern "C" {
     fn pam_fail_delay(handle: *mut PamHandle, microseconds: c_uint) -> c_int;
     fn pam_set_item(handle: *mut PamHandle, item: c_int, value: *const c_void) -> c_int;
     fn pam_syslog(handle: *const PamHandle, priority: c_int, format: *const c_char, ...);
+    fn pam_modutil_getpwnam(handle: *mut PamHandle, user: *const c_char) -> *const libc::passwd;
     fn pam_modutil_user_in_group_nam_nam(
         handle: *mut PamHandle,
         user: *const c_char,
@@ -161,6 +162,17 @@ impl Host for Pam<'_> {
                 return None;
             }
             Some(OsStr::from_bytes(CStr::from_ptr(found.dli_fname).to_bytes()).into())
+        }
+    }
+
+    fn account_name(&self, user: &UserName) -> Option<Vec<u8>> {
+        let user = CString::new(user.as_str()).ok()?;
+        let handle: *const PamHandle = self.handle;
+        // SAFETY: the handle is PAM's own for the time of this call; the name ends with a zero and is only read. What is found belongs to
+        // the handle and is copied here. Thread-safe, unlike getpwnam(3).
+        unsafe {
+            let entry = pam_modutil_getpwnam(handle.cast_mut(), user.as_ptr()).as_ref()?;
+            (!entry.pw_name.is_null()).then(|| CStr::from_ptr(entry.pw_name).to_bytes().to_vec())
         }
     }
 

@@ -12,7 +12,7 @@ use mfa_core::{Error, FileStore, Policy, Refusal, Timestamp, UserName, Verdict};
 use crate::conversation::{AnswerBytes, ConversationFailed, Host, NotKept, Priority};
 use crate::enrollment::{self, Mark};
 use crate::options::{Debug, Delay, Echo, FirstPass, ForwardPass, Options};
-use crate::outcome::{Outcome, Reason};
+use crate::outcome::{Outcome, Reason, log};
 use crate::pam_stack;
 use crate::relay::Relay;
 
@@ -105,13 +105,14 @@ impl Login {
     }
 
     /// Whether this person is to get a device in this login. Whatever keeps that from being found out is left to the usual way.
-    fn what_if_unenrolled(&self, host: &impl Host) -> Result<Unenrolled, Reason> {
+    fn what_if_unenrolled(&self, host: &mut impl Host) -> Result<Unenrolled, Reason> {
         let (Ok(policy), Some(user)) = (&self.policy, &self.user) else { return Ok(Unenrolled::Refuse) };
         if !policy.ever_enrolls() || !enrollment::has_no_device(user, &self.store, policy) {
             return Ok(Unenrolled::Refuse);
         }
         match policy.unenrolled(user, |group| host.is_member(user, group)) {
             Unenrolled::Refuse => Ok(Unenrolled::Refuse),
+            Unenrolled::Enroll if !is_called_so(host, user) => Ok(Unenrolled::Refuse),
             Unenrolled::Enroll => {
                 self.store.check_whole().map_err(Reason::Unavailable)?;
                 Ok(Unenrolled::Enroll)
@@ -288,6 +289,19 @@ impl Login {
             let _ = self.verify(None, stand_in);
         }
     }
+}
+
+/// Whether the account is called as it was typed. Where names count in any case, or with a domain (sssd, winbind), `ALICE` is alice's account
+/// with alice's password, but has no device: whoever has the password could give it one. A name that the system does not know is left to
+/// the program, as those of people who have an account in a directory alone.
+fn is_called_so(host: &mut impl Host, user: &UserName) -> bool {
+    let Some(name) = host.account_name(user) else { return true };
+    let is_so = name == user.as_str().as_bytes();
+    if !is_so {
+        let why = "it is another spelling of this account's name";
+        log(host, Priority::Notice, Event::new("not-enrolling").with("account", name).with("why", why));
+    }
+    is_so
 }
 
 /// The system does not let this process at the store. By trying, and never by geteuid(2): in a user namespace that may say 0.
