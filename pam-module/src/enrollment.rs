@@ -862,12 +862,15 @@ mod tests {
         assert_eq!(other.auth(&mut host, &[]), PamResultCode::PAM_SERVICE_ERR);
     }
 
-    /// Alice, who knows the password, enrolls in another connection.
+    /// Alice, who knows the password, enrolls in another connection from the same address.
     fn another_connection(host: &Fake) {
         let user: UserName = "alice".parse().unwrap();
         let (name, profile, replaces) = (None, Profile::PLAIN, None);
         let begin = Request::BeginEnrollment { user: user.clone(), name, profile, replaces };
-        let Response::Pending(pending) = privileged(&host.folder, begin) else { panic!("no key") };
+        let store = FileStore::at(host.folder.join("store"));
+        let caller = Caller::owner(user.clone(), Evidence::Password, "test login from 192.0.2.1");
+        let begun = mfa_core::answer(begin, &caller, &store, &Policy::default(), Timestamp::now()).unwrap();
+        let Response::Pending(pending) = begun else { panic!("no key") };
         let app = Generator::new(&pending.seed, profile.algorithm, profile.digits);
         let (first, second) = (app.code_at(host.step - 1), app.code_at(host.step));
         let (id, replaces, recovery_codes) = (pending.id, None, RecoveryCodes::No);

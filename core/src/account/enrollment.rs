@@ -12,7 +12,7 @@ use crate::recovery::RecoverySet;
 use crate::request::{Context, PENDING_SECONDS, PendingEnrollment, RecoveryCodes, Response};
 use crate::secret::Secret;
 use crate::state::DeviceState;
-use crate::store::{Access, Account, Record, Store};
+use crate::store::{Access, Account, Pending, Record, Store};
 use crate::user_name::UserName;
 use crate::verify::Refusal;
 
@@ -37,11 +37,17 @@ pub(crate) fn begin<S: Store>(
             None => free_name(record)?,
         };
         check_room(record, &name, replaces)?;
-        let waiting = record.pending.take().filter(|pending| {
-            is_waiting(pending, record, now) && pending.name == name && pending.profile == profile
+        // Whoever has the password alone could ask for a key first, and leave it to the owner to put it into a phone: a key is shown again to
+        // the same person at the same place, and to nobody else.
+        let origin = &context.caller.origin;
+        let waiting = record.pending.take().filter(|Pending { device, shown_to }| {
+            is_waiting(device, record, now)
+                && device.name == name
+                && device.profile == profile
+                && shown_to.as_ref() == Some(origin)
         });
         let device = match waiting {
-            Some(device) => device,
+            Some(pending) => pending.device,
             None => Device::seal(key, user, name, profile, &Secret::random(profile.seed_bytes())?, now)?,
         };
         let seed = device.open_seed(key, user)?;
@@ -52,7 +58,7 @@ pub(crate) fn begin<S: Store>(
             seed,
             until: Timestamp::from_unix_seconds(device.enrolled_at.saturating_add(PENDING_SECONDS)),
         };
-        record.pending = Some(device);
+        record.pending = Some(Pending { device, shown_to: Some(origin.clone()) });
         Ok(pending)
     })
 }
@@ -169,8 +175,9 @@ fn attempt<S: Store>(
     let (now, origin, throttle) = (context.now, &context.caller.origin, context.policy.throttle);
     let (mut device, replaces, span) = match which {
         Which::Pending { id, replaces } => {
-            let waits = |pending: &Device| pending.id == *id && is_waiting(pending, record, now);
-            let device = record.pending.clone().filter(waits).ok_or(Error::NoSuchEnrollment)?;
+            let waits = |device: &Device| device.id == *id && is_waiting(device, record, now);
+            let device = record.pending.as_ref().map(|pending| pending.device.clone());
+            let device = device.filter(waits).ok_or(Error::NoSuchEnrollment)?;
             check_room(record, &device.name, replaces.as_ref())?;
             (device, replaces.as_ref(), Span::App)
         }

@@ -35,12 +35,12 @@ use super::trusted::{
     Mutability, Owners, check_private, failed, failed_io, open_file, open_folder, open_folder_at_path,
     open_folder_of, text,
 };
-use super::{Access, Account, MarkTable, Record, Shard, Store};
+use super::{Access, Account, MarkTable, Pending, Record, Shard, Store};
 use crate::clock::Timestamp;
 use crate::devices::{Device, DeviceName, Devices, MAX_FILE_BYTES};
 use crate::error::{Error, Result};
 use crate::hex::Hex;
-use crate::history::Change;
+use crate::history::{Change, What};
 use crate::otp::Profile;
 use crate::seal::{HostKey, MAX_KEY_FILE_BYTES};
 use crate::secret::Secret;
@@ -294,9 +294,7 @@ impl FileStore {
             Access::Change | Access::Repair => match locked.read(PENDING, &self.owners) {
                 // A damaged pending record is worth nothing: a new enrollment replaces it.
                 Ok(None) | Err(Error::Corrupt { .. }) => None,
-                Ok(Some(text)) => {
-                    Devices::from_toml(&text, user).ok().and_then(|mut pending| pending.list.pop())
-                }
+                Ok(Some(text)) => Devices::from_toml(&text, user).ok().and_then(pending_in),
                 Err(error) => return Err(error),
             },
         };
@@ -363,11 +361,7 @@ impl FileStore {
                 remove(&locked.folder, OsStr::new(PENDING), &locked.path.join(PENDING))?;
                 locked.sync()
             }
-            Some(device) => {
-                let mut file = Devices::none(&place.user);
-                file.list.push(device.clone());
-                locked.replace(PENDING, &file, &self.owners)
-            }
+            Some(pending) => locked.replace(PENDING, &pending_file(pending, &place.user), &self.owners),
         }
     }
 
@@ -556,6 +550,21 @@ impl Place {
             },
         }
     }
+}
+
+/// A key that waits has the form of an account of one device, whose one change says who was shown the key.
+fn pending_file(pending: &Pending, user: &UserName) -> Devices {
+    let Pending { device, shown_to } = pending;
+    let begun = Timestamp::from_unix_seconds(device.enrolled_at);
+    let change = |by| Change { number: 1, ..Change::of_device(What::Enrolled, device, begun, by) };
+    let mut file = Devices::none(user);
+    file.list.push(device.clone());
+    file.changes.extend(shown_to.as_ref().map(change));
+    file
+}
+
+fn pending_in(mut file: Devices) -> Option<Pending> {
+    Some(Pending { device: file.list.pop()?, shown_to: file.changes.pop().map(|change| change.by) })
 }
 
 fn until_reboot() -> Durability {

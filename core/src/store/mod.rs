@@ -14,7 +14,7 @@ pub use trusted::read_text as read_trusted_text;
 use crate::devices::{Device, Devices};
 use crate::error::Result;
 use crate::hex::Hex;
-use crate::history::Change;
+use crate::history::{Change, Origin};
 use crate::seal::HostKey;
 use crate::state::State;
 use crate::user_name::UserName;
@@ -123,6 +123,15 @@ impl Shard {
     }
 }
 
+/// A key that waits for its two codes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pending {
+    /// The device that it is to become.
+    pub device: Device,
+    /// Who was shown the key, and where. None: the record does not say.
+    pub shown_to: Option<Origin>,
+}
+
 /// All that is kept of one account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
@@ -131,7 +140,7 @@ pub struct Record {
     /// What is used up.
     pub state: State,
     /// An enrollment that waits for its two codes. Read for [`Access::Change`] only.
-    pub pending: Option<Device>,
+    pub pending: Option<Pending>,
     /// Whether a change of the state will outlive a reboot.
     pub durability: Durability,
     /// What this update does, for the history.

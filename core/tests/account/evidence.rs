@@ -240,3 +240,23 @@ fn a_password_gives_out_no_key_to_an_account_that_has_got_a_device_at_the_same_m
     let answer = mfa_core::answer(begin(), &caller, &store, &Policy::default(), Timestamp::now());
     assert!(matches!(answer, Err(Error::CodeNeeded)), "{answer:?}");
 }
+
+#[test]
+fn a_key_that_somebody_was_shown_elsewhere_is_not_shown_to_the_owner() {
+    let host = Host::new();
+    host.enroll("bob");
+    let key_at = |place: &str| {
+        let store = FileStore::at(host.path(""));
+        let caller = Caller::owner(user("alice"), Evidence::Password, place);
+        let now = Timestamp::from_unix_seconds(crate::host::NOW);
+        match mfa_core::answer(begin(), &caller, &store, &Policy::default(), now) {
+            Ok(Response::Pending(pending)) => pending.seed,
+            other => panic!("{other:?}"),
+        }
+    };
+    let strangers = key_at("sshd login from 203.0.113.9");
+    let owners = key_at("sshd login from 192.0.2.1");
+    assert_ne!(owners, strangers);
+    assert_eq!(key_at("sshd login from 192.0.2.1"), owners, "a connection that was cut goes on with it");
+    assert_ne!(key_at("sshd login from 203.0.113.9"), owners);
+}

@@ -1,9 +1,5 @@
 //! Whole logins under valgrind: nothing is read that was not written, nothing is freed twice, and no login loses memory in its host.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
-
-use mfa_test_harness::account::mfa_enroll;
 use mfa_test_harness::oathtool::Generator;
 use mfa_test_harness::{Account, Call, Login, PamCode, Stack, Store, Transcript};
 
@@ -53,7 +49,6 @@ fn strangers_passwords_and_a_damaged_store_are_clean_under_valgrind() {
 fn an_enrollment_at_the_first_login_is_clean_under_valgrind() {
     let store = Store::temporary();
     Account::enroll(&store, "alice");
-    let key = key_that_waits(&store, "bob");
     let policy = store.beside("policy.toml");
     std::fs::write(&policy, "unenrolled = \"enroll\"\n").unwrap();
     let options = format!("{} policy={}", store.module(), policy.display());
@@ -66,33 +61,22 @@ fn an_enrollment_at_the_first_login_is_clean_under_valgrind() {
             .replace("pam_mfa.so", &stack.path().join("pam_mfa.so").display().to_string()),
     )
     .unwrap();
+    let login = || {
+        let login = Login::new(&stack).user("bob").calls(Call::Authenticate);
+        login.calls(Call::AccountManagement)
+    };
+    let key = key_shown(&login().types("q").run());
     // The next step: a key that waits is not of the future.
     let step = mfa_test_harness::account::unix_seconds() / 30 + 1;
-    let login = Login::new(&stack)
-        .user("bob")
-        .at(step * 30 + 15)
-        .types(key.code(step - 1))
-        .types(key.code(step))
-        .types("")
-        .calls(Call::Authenticate)
-        .calls(Call::AccountManagement);
+    let login = login().at(step * 30 + 15).types(key.code(step - 1)).types(key.code(step)).types("");
     let login = watched(login);
     assert_eq!(login.result_of(Call::AccountManagement), PamCode::SUCCESS, "{login:#?}");
 }
 
-/// A key that `mfa-enroll` gave out and that waits for its codes: a login shows the same one.
-fn key_that_waits(store: &Store, user: &str) -> Generator {
-    let mut child = mfa_enroll(store, user)
-        .args(["add", "--json"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut offer = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut offer).unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let offer: serde_json::Value = serde_json::from_str(&offer).unwrap();
-    let secret = offer.get("secret").and_then(serde_json::Value::as_str).unwrap().to_owned();
+/// The key that a login showed to somebody who left: the next one from the same place shows the same one.
+fn key_shown(login: &Transcript) -> Generator {
+    let prompts = login.prompts().join("\n");
+    let is_key = |line: &&str| line.split(' ').filter(|group| group.len() == 4).count() == 8;
+    let secret = prompts.lines().map(str::trim).find(is_key).unwrap().replace(' ', "");
     Generator { secret, algorithm: "SHA1".to_owned(), digits: 6, period: 30 }
 }
