@@ -13,6 +13,7 @@ use crate::otp::{Algorithm, BadParameter, Digits, Generator, LookAhead, MovingFa
 use crate::recovery::{self, Bypass, RecoverySet};
 use crate::seal::{Binding, HostKey, Sealed};
 use crate::secret::{Secret, random_bytes};
+use crate::toml_text::{self, Unreadable};
 use crate::user_name::UserName;
 use crate::verify::OpenDevice;
 
@@ -395,7 +396,7 @@ impl Devices {
     /// # Errors
     /// A sentence that says what is wrong, without any content of the file.
     pub fn from_toml(text: &str, user: &UserName) -> std::result::Result<Self, String> {
-        let devices: Self = toml::from_str(text).map_err(|error| error_without_content(&error, text))?;
+        let devices: Self = toml_text::read(text).map_err(|error| error_without_content(&error, text))?;
         if devices.format != FORMAT {
             return Err(format!("its format is {}, this version reads {FORMAT}", devices.format));
         }
@@ -435,17 +436,11 @@ impl Devices {
 }
 
 /// The parser's message and line, but not the quoted source line: it could hold a seal or a hash.
-fn error_without_content(error: &toml::de::Error, text: &str) -> String {
+fn error_without_content(error: &Unreadable, text: &str) -> String {
     let message = error.message().lines().next().unwrap_or_default();
     // Messages of the parser may quote a value; ours never do. Keep the part before the first quotation.
     let unquoted = message.split(['`', '"', '\'']).next().unwrap_or_default().trim_end();
-    format!("{}: {unquoted}", line_of(error, text))
-}
-
-/// `line 3`, for an error in `text`.
-pub(crate) fn line_of(error: &toml::de::Error, text: &str) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-    format!("line {}", before.matches('\n').count().saturating_add(1))
+    format!("{}: {unquoted}", error.line_in(text))
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ pub mod secret;
 pub mod state;
 pub mod store;
 pub mod throttle;
+mod toml_text;
 pub mod user_name;
 pub mod verify;
 

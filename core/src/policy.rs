@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::devices::line_of;
 use crate::error::{Error, Result};
 use crate::store::read_trusted_text;
 use crate::throttle::Throttle;
+use crate::toml_text;
 use crate::user_name::UserName;
 
 /// The largest policy file that is read, in bytes.
@@ -82,8 +82,8 @@ impl Policy {
     /// A sentence with the line that is wrong.
     pub fn from_toml(text: &str) -> std::result::Result<Self, String> {
         // Not the quoted source line: a wrong path may name any file of root's.
-        toml::from_str(text)
-            .map_err(|error| format!("{}: {}", line_of(&error, text), error.message().replace('\n', " ")))
+        toml_text::read(text)
+            .map_err(|error| format!("{}: {}", error.line_in(text), error.message().replace('\n', " ")))
     }
 }
 
