@@ -44,6 +44,7 @@ test-fast: setup
 test: test-fast
 	tests/proof/run.sh --as-tested
 	docker/test.sh
+	tests/instructions/run.sh
 
 .PHONY: lint
 lint: setup

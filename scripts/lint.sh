@@ -142,6 +142,9 @@ refuse_lines() {
 
 check_module_tree() { cargo tree --locked --package pam-mfa --edges normal; }
 
+# 1 MiB.
+module_limit=1048576
+
 # A login loads this: nothing but libpam and the C library comes with it, and it shows nothing but PAM's hooks.
 check_module_binary() {
     needs readelf
@@ -153,6 +156,8 @@ check_module_binary() {
         awk '$5 ~ /GLOBAL|WEAK/ && $7 != "UND" { sub(/@.*/, "", $8); print $8 }' | sort)
     printf 'exports: %s\n' "$(tr '\n' ' ' <<<"$exported")"
     printf 'bytes:   %s\n' "$(stat --format=%s "$module")"
+    [ "$(stat --format=%s "$module")" -le "$module_limit" ] ||
+        fail "the module has more than $module_limit bytes" "a login loads all of them: see what came in with cargo tree and nm --size-sort"
     if grep -vE '^(libpam\.so\.0|libc\.so\.6|ld-linux.*\.so\.[0-9])$' <<<"$needed"; then
         fail "the module needs a library that a login must not load"
     fi

@@ -23,8 +23,9 @@ packages() {
     printf '%s\n' gcc libc6-dev libpam0g-dev libpam-modules binutils
     # Codes and QR codes by programs that are not ours; JSON in shell scripts.
     printf '%s\n' oathtool zbar-tools jq
-    # Logins under a checker of memory (tests/pam).
-    printf '%s\n' valgrind libc6-dbg
+    # Logins under a checker of memory (tests/pam), and their instructions (tests/instructions).
+    printf '%s
+' valgrind libc6-dbg
     # The independent reader of the records (tests/record-format), and the licence check.
     printf '%s\n' python3 python3-nacl python3-argon2
     # The proof kit cuts the power of a file system of its own (tests/proof).
