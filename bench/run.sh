@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Times logins: bench/run.sh [--users N] [--disk FOLDER] [--tmpfs FOLDER] [--most-users N]
+# Times logins: bench/run.sh [--users N] [--disk FOLDER] [--tmpfs FOLDER] [--most-users N] [--save FOLDER]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

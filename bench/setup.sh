@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs the modules that the bench compares with, and the independent generator of codes. Debian and Ubuntu.
+# Installs the modules that the bench compares with, the independent generator of codes, and what counts system calls. Debian and Ubuntu.
 set -eu
 
-need="libpam-google-authenticator libpam-oath libpam-modules oathtool"
+need="libpam-google-authenticator libpam-oath libpam-modules oathtool strace"
 missing=""
 for package in $need; do
     if ! dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed'; then

@@ -1,4 +1,4 @@
-//! What the disk allows: the least a durable login can cost.
+//! What the disk and the processor allow: the least a durable login can cost.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -7,6 +7,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use mfa_core::Secret;
+use mfa_core::otp::{Generator, Profile};
+
+use crate::clock::SEED;
 use crate::statistics::Series;
 
 const BLOCK: usize = 4096;
@@ -41,4 +45,16 @@ impl Limit {
 pub(crate) fn file_system(folder: &Path) -> String {
     let output = Command::new("stat").args(["--file-system", "--format=%T"]).arg(folder).output();
     output.map_or_else(|_| "?".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// What the processor allows: the microseconds of one HMAC-SHA-1 (one code of one step), and no login can do with fewer.
+pub(crate) fn one_hmac() -> f64 {
+    const TIMES: u32 = 10_000;
+    let Profile { algorithm, digits, .. } = Profile::PLAIN;
+    let generator = Generator::new(&Secret::new(SEED.to_vec()), algorithm, digits);
+    let begun = Instant::now();
+    for step in 0..TIMES {
+        std::hint::black_box(generator.code_at(u64::from(step)));
+    }
+    begun.elapsed().as_secs_f64() * 1e6 / f64::from(TIMES)
 }

@@ -6,8 +6,8 @@ use mfa_test_harness::libpam::{Call, Conversation, Handle, PamCode, Reply, Style
 use mfa_test_harness::{Item, Stack};
 use nix::time::{ClockId, clock_gettime};
 
-use crate::Clock;
-use crate::modules::{Module, user_name};
+use crate::clock::Clock;
+use crate::modules::{Module, Prepared, user_name};
 
 /// What a login took.
 #[derive(Clone, Copy)]
@@ -20,50 +20,89 @@ pub(crate) struct Took {
     pub(crate) processor: Duration,
 }
 
-/// A login to be.
+/// How a login is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// With the code of the step.
+    Accepted,
+    /// With a wrong code.
+    Refused,
+}
+
+impl Kind {
+    pub(crate) const BOTH: [Self; 2] = [Self::Accepted, Self::Refused];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// A login to be: of a user, in a step of the clock.
+#[derive(Clone, Copy)]
 pub(crate) struct Login<'a> {
-    pub(crate) stack: &'a Stack,
+    pub(crate) at: &'a Prepared,
     pub(crate) user: u32,
+    pub(crate) step: u32,
+    pub(crate) kind: Kind,
 }
 
 impl Login<'_> {
-    /// With the code of the user's own step.
-    pub(crate) fn accepted(&self, clock: &Clock) -> Took {
-        let code = clock.move_to(self.user).to_owned();
-        let (took, result) = self.timed(code);
-        assert_eq!(result, PamCode::SUCCESS, "user {} was refused", self.user);
+    /// Logs in and looks at the result.
+    pub(crate) fn timed(self, clock: &Clock) -> Took {
+        let code = self.code(clock);
+        let (took, result) = timed(self.at.stack(self.user), &user_name(self.user), code);
+        self.check(result);
         took
     }
 
-    /// With a wrong code.
-    pub(crate) fn refused(&self, module: Module, clock: &Clock) -> Took {
-        clock.move_to(self.user);
-        let (took, result) = self.timed(clock.wrong());
-        if module == Module::Permit {
-            assert_eq!(result, PamCode::SUCCESS, "pam_permit refuses nobody");
-        } else {
-            assert_ne!(result, PamCode::SUCCESS, "user {} was let in with a wrong code", self.user);
+    /// What is typed. The clock is moved to where it is right.
+    pub(crate) fn code(self, clock: &Clock) -> String {
+        let right = clock.move_to(self.step);
+        match self.kind {
+            Kind::Accepted => right.to_owned(),
+            Kind::Refused => clock.wrong(),
         }
-        took
     }
 
-    pub(crate) fn timed(&self, code: String) -> (Took, PamCode) {
-        timed(self.stack, &user_name(self.user), code)
+    /// pam_start(3), which loads the module.
+    pub(crate) fn start(self, code: String) -> Handle {
+        start(self.at.stack(self.user), &user_name(self.user), code)
+    }
+
+    /// Whether it ended as it was meant to.
+    pub(crate) fn check(self, result: PamCode) {
+        let let_in = self.at.module() == Module::Permit || self.kind == Kind::Accepted;
+        let name = self.at.module().name();
+        assert_eq!(
+            result == PamCode::SUCCESS,
+            let_in,
+            "{name}: user {}, {:?}: {result:?}",
+            self.user,
+            self.kind
+        );
     }
 }
 
 /// A login of this user, who types this.
 pub(crate) fn timed(stack: &Stack, user: &str, code: String) -> (Took, PamCode) {
-    let typist = Box::new(Typist { code: code.into_bytes() });
     let begun = Instant::now();
-    let mut handle = Handle::start(stack.path(), Stack::SERVICE, Some(user.as_bytes()), typist)
-        .unwrap_or_else(|code| panic!("pam_start_confdir: {code:?}"));
-    handle.set_item(Item::RemoteHost, b"192.0.2.1");
+    let mut handle = start(stack, user, code);
     let (worked, called) = (processor_time(), Instant::now());
     let result = handle.call(Call::Authenticate, 0);
     let (processor, authenticate) = (processor_time().saturating_sub(worked), called.elapsed());
     drop(handle);
     (Took { authenticate, cycle: begun.elapsed(), processor }, result)
+}
+
+fn start(stack: &Stack, user: &str, code: String) -> Handle {
+    let typist = Box::new(Typist { code: code.into_bytes() });
+    let mut handle = Handle::start(stack.path(), Stack::SERVICE, Some(user.as_bytes()), typist)
+        .unwrap_or_else(|code| panic!("pam_start_confdir: {code:?}"));
+    handle.set_item(Item::RemoteHost, b"192.0.2.1");
+    handle
 }
 
 fn processor_time() -> Duration {

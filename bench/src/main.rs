@@ -1,7 +1,7 @@
 //! What a login costs: pam_mfa beside pam_permit, pam_google_authenticator and pam_oath, and beside what the disk allows.
 //!
-//! One process, one accepted and one refused login for each of many users, the modules in turn, so that whatever else the
-//! machine does meets all of them alike. Prints Markdown.
+//! Time, system calls, memory, with many users and with many processes; the modules in turn, so that whatever else the machine does
+//! meets all of them alike. Prints a page of Markdown, which docs/bench.md is.
 
 #![expect(
     clippy::expect_used,
@@ -13,32 +13,43 @@
     reason = "a program that measures, for people at a terminal: what goes wrong ends it"
 )]
 
+mod calls;
+mod chart;
+mod clock;
+mod crowd;
+mod latency;
 mod limit;
 mod log;
 mod login;
+mod memory;
 mod modules;
 mod report;
 mod scale;
 mod statistics;
+mod targets;
 mod timing;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
-use mfa_test_harness::oathtool::Generator;
+use clap::{Parser, Subcommand};
+use tempfile::TempDir;
 
-use crate::limit::Limit;
-use crate::login::{Login, Took};
-use crate::modules::{Module, Modules};
-use crate::statistics::Series;
+use crate::calls::{Calls, Watched};
+use crate::crowd::{Crowd, Work};
+use crate::latency::Run;
+use crate::memory::{Grow, Growth};
+use crate::scale::Size;
 
 mfa_test_harness::stand_in_for_the_wall_clock!();
 mfa_test_harness::stand_in_for_the_system_log!(log::send);
 
-/// Measures logins and prints a table in Markdown.
+/// Measures logins and prints a page of Markdown.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    task: Option<Task>,
     /// Users of each module; each logs in once and is refused once
     #[arg(long, default_value_t = 1000)]
     users: u32,
@@ -57,22 +68,34 @@ struct Arguments {
     /// By how many percent they may differ
     #[arg(long, default_value_t = 10.0)]
     tolerance: f64,
+    /// Writes bench.md and bench.svg into this folder too
+    #[arg(long)]
+    save: Option<PathBuf>,
 }
 
-/// All that one run on one medium measured.
-struct Run {
-    medium: &'static str,
-    file_system: String,
-    /// In the order of [`Module::ALL`].
-    modules: Vec<(Module, Measured)>,
-    /// One in-place write of 4 KiB and fdatasync(2).
-    limit: Series,
+/// What the bench has done by other processes of itself.
+#[derive(Subcommand)]
+enum Task {
+    /// Logs in, for strace or valgrind to watch
+    Login(Watched),
+    /// Logs in, and says by how much this process has grown
+    Grow(Grow),
+    /// Logs in again and again beside others
+    Work(Work),
 }
 
-#[derive(Default)]
-struct Measured {
-    accepted: Vec<Took>,
-    refused: Vec<Took>,
+/// All that was measured.
+struct Measurements {
+    /// On what, in words.
+    machine: String,
+    disk: Run,
+    tmpfs: Run,
+    /// Microseconds.
+    one_hmac: f64,
+    scale: Vec<Size>,
+    crowds: Vec<Crowd>,
+    calls: Vec<Calls>,
+    growth: Vec<Growth>,
 }
 
 fn main() -> ExitCode {
@@ -82,82 +105,54 @@ fn main() -> ExitCode {
         let alike = timing::compare(&arguments.tmpfs, samples, arguments.tolerance);
         return if alike { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    let disk = measure("disk", &arguments.disk, arguments.users);
-    let tmpfs = measure("tmpfs", &arguments.tmpfs, arguments.users);
-    let scale = scale::measure(&arguments.disk, arguments.most_users, arguments.users);
-    print!("{}", report::markdown(&[disk, tmpfs], &scale.sizes));
-    eprintln!("bench: removing the users ...");
+    match &arguments.task {
+        Some(Task::Login(watched)) => watched.run(),
+        Some(Task::Grow(grow)) => grow.run(),
+        Some(Task::Work(work)) => work.run(),
+        None => measure(&arguments),
+    }
     ExitCode::SUCCESS
 }
 
-fn measure(medium: &'static str, folder: &Path, users: u32) -> Run {
-    eprintln!("bench: {users} users of each module on {medium} ({}) ...", folder.display());
-    let folder =
-        tempfile::Builder::new().prefix("mfa-bench-").tempdir_in(folder).expect("a folder to measure in");
-    let modules = Modules::set_up(folder.path(), users);
-    let limit = Limit::new(folder.path());
-    sync();
-
-    let mut run = Run {
-        medium,
-        file_system: limit::file_system(folder.path()),
-        modules: Module::ALL.map(|module| (module, Measured::default())).into(),
-        limit: Series::default(),
+fn measure(arguments: &Arguments) {
+    let Arguments { users, disk, tmpfs, most_users, save, .. } = arguments;
+    let scale = scale::measure(disk, *most_users, *users);
+    let measured = Measurements {
+        machine: machine(),
+        disk: latency::measure("disk", disk, *users),
+        tmpfs: latency::measure("tmpfs", tmpfs, *users),
+        one_hmac: limit::one_hmac(),
+        scale: scale.sizes,
+        crowds: crowd::measure(disk),
+        calls: calls::measure(tmpfs),
+        growth: memory::measure(tmpfs),
     };
-    let clock = Clock::new(users);
-    for user in 0..users {
-        limit.write_once(&mut run.limit);
-        // The one that comes first is another one each time.
-        let turn = usize::try_from(user).expect("a small number") % run.modules.len();
-        for index in (0..run.modules.len()).map(|index| (index + turn) % Module::ALL.len()) {
-            let (module, measured) = run.modules.get_mut(index).expect("there is a place for each module");
-            let login = Login { stack: modules.stack(*module, user), user };
-            measured.refused.push(login.refused(*module, &clock));
-            measured.accepted.push(login.accepted(&clock));
-        }
+    print!("{}", report::markdown(&measured, None));
+    if let Some(folder) = save {
+        let written = std::fs::write(folder.join("bench.md"), report::markdown(&measured, Some("bench.svg")))
+            .and_then(|()| std::fs::write(folder.join("bench.svg"), chart::svg(&measured)));
+        written.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     }
-    run
+    eprintln!("bench: removing the users ...");
 }
 
-/// The codes of the one seed that all users of the bench have, a step for each of them.
-struct Clock {
-    first_step: u64,
-    codes: Vec<String>,
+fn machine() -> String {
+    let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let processor = information.lines().find_map(|line| line.strip_prefix("model name")?.split(':').nth(1));
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("?").to_owned();
+    let virtual_machine = if information.contains("hypervisor") { ", a virtual machine" } else { "" };
+    format!(
+        "This run: {processors} processors ({}{virtual_machine}), Linux {}, and other work on it: a load average of {load} before the bench began.",
+        processor.unwrap_or("of an unknown kind").trim(),
+        kernel.trim()
+    )
 }
 
-/// The seed: that of RFC 6238.
-const SEED: &[u8; 20] = b"12345678901234567890";
-const SEED_BASE32: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
-const PERIOD: u64 = 30;
-
-impl Clock {
-    fn new(steps: u32) -> Self {
-        let generator = Generator {
-            secret: SEED_BASE32.to_owned(),
-            algorithm: "SHA1".to_owned(),
-            digits: 6,
-            period: PERIOD,
-        };
-        let first_step = mfa_test_harness::account::unix_seconds() / PERIOD;
-        Self { first_step, codes: generator.codes(first_step, u64::from(steps)) }
-    }
-
-    /// Stops the wall clock in the middle of a step, and gives the code of it.
-    fn move_to(&self, step: u32) -> &str {
-        mfa_test_harness::wall_clock::stop_at((self.first_step + u64::from(step)) * PERIOD + PERIOD / 2);
-        self.codes.get(usize::try_from(step).expect("a small number")).expect("a code for each step")
-    }
-
-    /// The moment at which [`Clock::move_to`] has stopped for the first step.
-    fn now(&self) -> u64 {
-        self.first_step * PERIOD + PERIOD / 2
-    }
-
-    /// A code that is right for no step nearby.
-    fn wrong(&self) -> String {
-        let mut candidates = (0..1_000_000).map(|number| format!("{number:06}"));
-        candidates.find(|code| !self.codes.contains(code)).expect("most codes are wrong")
-    }
+fn temporary(parent: &Path) -> TempDir {
+    tempfile::Builder::new().prefix("mfa-bench-").tempdir_in(parent).expect("a folder to measure in")
 }
 
 /// Nothing of the set-up is left to be written while we measure.

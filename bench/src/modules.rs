@@ -12,10 +12,10 @@ use mfa_core::store::{Access, Account};
 use mfa_core::{FileStore, Secret, Store, Timestamp, UserName};
 use mfa_test_harness::{Stack, artifacts};
 
-use crate::{SEED, SEED_BASE32};
+use crate::clock::{SEED, SEED_BASE32};
 
 /// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Module {
     /// Lets everybody in: what libpam itself costs.
     Permit,
@@ -35,37 +35,60 @@ impl Module {
             Self::Mfa => "pam_mfa",
         }
     }
+
+    /// The bytes of its file.
+    pub(crate) fn bytes(self) -> u64 {
+        let path = match self {
+            Self::Permit => installed("pam_permit.so"),
+            Self::GoogleAuthenticator => installed("pam_google_authenticator.so"),
+            Self::Oath => installed("pam_oath.so"),
+            Self::Mfa => artifacts::module(),
+        };
+        fs::metadata(path).expect("it was found a moment ago").len()
+    }
 }
 
-/// The stacks of all modules, over one folder.
-pub(crate) struct Modules {
-    permit: Stack,
-    google_authenticator: Stack,
-    /// One for each user: see [`oath`].
-    oath: Vec<Stack>,
-    mfa: Stack,
+/// A module with its users, and the stacks that lead to it.
+pub(crate) struct Prepared {
+    module: Module,
+    /// One for all users, or one for each: see [`stack_lines`].
+    stacks: Vec<Stack>,
 }
 
-impl Modules {
-    /// Gives `users` users to each module.
-    pub(crate) fn set_up(folder: &Path, users: u32) -> Self {
-        Self {
-            permit: Stack::new("auth required pam_permit.so"),
-            google_authenticator: google_authenticator(folder, users),
-            oath: oath(folder, users),
-            mfa: mfa(folder, users),
+impl Prepared {
+    /// Gives `users` users to the module, with files in `folder`.
+    pub(crate) fn set_up(module: Module, folder: &Path, users: u32) -> Self {
+        match module {
+            Module::Permit => {}
+            Module::Mfa => enroll(&FileStore::at(private_folder(folder, module.name())), users),
+            Module::GoogleAuthenticator | Module::Oath => {
+                let files = private_folder(folder, module.name());
+                for user in 0..users {
+                    write_user(module, &files, user);
+                }
+            }
         }
+        Self::existing(module, folder, users)
     }
 
-    pub(crate) fn stack(&self, module: Module, user: u32) -> &Stack {
-        match module {
-            Module::Permit => &self.permit,
-            Module::GoogleAuthenticator => &self.google_authenticator,
-            Module::Oath => {
-                self.oath.get(usize::try_from(user).expect("a small number")).expect("one for each")
-            }
-            Module::Mfa => &self.mfa,
-        }
+    /// What [`Prepared::set_up`] has set up, perhaps in another process.
+    pub(crate) fn existing(module: Module, folder: &Path, users: u32) -> Self {
+        let stacks = match module {
+            Module::Oath => users,
+            Module::Permit | Module::GoogleAuthenticator | Module::Mfa => 1,
+        };
+        let files = folder.join(module.name());
+        let stacks = (0..stacks).map(|user| Stack::new(&stack_lines(module, &files, user))).collect();
+        Self { module, stacks }
+    }
+
+    pub(crate) const fn module(&self) -> Module {
+        self.module
+    }
+
+    pub(crate) fn stack(&self, user: u32) -> &Stack {
+        let index = usize::try_from(user).expect("a small number") % self.stacks.len();
+        self.stacks.get(index).expect("a remainder")
     }
 }
 
@@ -74,45 +97,40 @@ pub(crate) fn user_name(number: u32) -> String {
     format!("user{number}")
 }
 
-/// Its files are as `google-authenticator --time-based --disallow-reuse --window-size=3` writes them.
-fn google_authenticator(folder: &Path, users: u32) -> Stack {
-    let files = private_folder(folder, "google-authenticator");
-    for user in 0..users {
-        let text = format!("{SEED_BASE32}\n\" WINDOW_SIZE 3\n\" DISALLOW_REUSE\n\" TOTP_AUTH\n");
-        private_file(&files.join(user_name(user)), &text);
+/// pam_oath has a file for each user, and so a stack for each: in one file for all it would be slower by far, and `${USER}` in its
+/// option would want users that the system knows.
+fn stack_lines(module: Module, files: &Path, user: u32) -> String {
+    let files = files.display();
+    match module {
+        Module::Permit => "auth required pam_permit.so".to_owned(),
+        Module::GoogleAuthenticator => {
+            let owner =
+                nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().expect("we have a name");
+            let path = installed("pam_google_authenticator.so");
+            format!("auth required {} secret={files}/${{USER}} user={}", path.display(), owner.name)
+        }
+        Module::Oath => {
+            let (path, file) = (installed("pam_oath.so"), user_name(user));
+            format!("auth required {} usersfile={files}/{file} window=3 digits=6", path.display())
+        }
+        Module::Mfa => format!("auth required pam_mfa.so store={files}"),
     }
-    let owner = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().expect("we have a name");
-    Stack::new(&format!(
-        "auth required {} secret={}/${{USER}} user={}",
-        installed("pam_google_authenticator.so").display(),
-        files.display(),
-        owner.name
-    ))
 }
 
-/// A file for each user, and so a stack for each: in one file for all it would be slower by far, and `${USER}` in its
-/// option would want users that the system knows.
-fn oath(folder: &Path, users: u32) -> Vec<Stack> {
-    let files = private_folder(folder, "oath");
-    let module = installed("pam_oath.so");
+/// A peer's file of one user, as `google-authenticator --time-based --disallow-reuse --window-size=3` writes it, or by hand.
+fn write_user(module: Module, files: &Path, user: u32) {
     let seed: String =
         SEED.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).map(char::from).collect();
-    let stack = |user: u32| {
-        let file = files.join(user_name(user));
-        private_file(&file, &format!("HOTP/T30 {} - {seed}\n", user_name(user)));
-        Stack::new(&format!(
-            "auth required {} usersfile={} window=3 digits=6",
-            module.display(),
-            file.display()
-        ))
+    let user = user_name(user);
+    let text = if module == Module::Oath {
+        format!("HOTP/T30 {user} - {seed}\n")
+    } else {
+        format!("{SEED_BASE32}\n\" WINDOW_SIZE 3\n\" DISALLOW_REUSE\n\" TOTP_AUTH\n")
     };
-    (0..users).map(stack).collect()
-}
-
-fn mfa(folder: &Path, users: u32) -> Stack {
-    let store = private_folder(folder, "mfa");
-    enroll(&FileStore::at(&store), users);
-    Stack::new(&format!("auth required pam_mfa.so store={}", store.display()))
+    let path = files.join(user);
+    let mut file = File::create(&path).expect("a file in a new folder");
+    file.write_all(text.as_bytes()).expect("a small file");
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("our own file");
 }
 
 /// Enrolls through the library: the command line would take too long for 100,000 users.
@@ -141,12 +159,6 @@ fn private_folder(parent: &Path, name: &str) -> PathBuf {
     path
 }
 
-fn private_file(path: &Path, text: &str) {
-    let mut file = File::create(path).expect("a file in a new folder");
-    file.write_all(text.as_bytes()).expect("a small file");
-    fs::set_permissions(path, Permissions::from_mode(0o600)).expect("our own file");
-}
-
 /// A module that a package of the distribution has installed.
 fn installed(module: &str) -> PathBuf {
     let folders = [
@@ -157,9 +169,4 @@ fn installed(module: &str) -> PathBuf {
     ];
     let found = folders.iter().map(|folder| Path::new(folder).join(module)).find(|path| path.exists());
     found.unwrap_or_else(|| panic!("{module} is not installed\nhint: bench/setup.sh"))
-}
-
-/// The size of the module under test, in bytes.
-pub(crate) fn mfa_size() -> u64 {
-    fs::metadata(artifacts::module()).expect("artifacts::module() found it").len()
 }

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::Command;
 
 use mfa_core::FileStore;
-use mfa_test_harness::Stack;
 use tempfile::TempDir;
 
-use crate::login::{Login, Took};
-use crate::modules::enroll;
-use crate::{Clock, sync};
+use crate::clock::Clock;
+use crate::login::{Kind, Login, Took};
+use crate::modules::{Module, Prepared, enroll};
+use crate::{sync, temporary};
 
 /// Logins in stores of different sizes.
 pub(crate) struct Scale {
@@ -25,31 +25,31 @@ pub(crate) struct Size {
     pub(crate) accepted: Vec<Took>,
 }
 
-/// Logs in `logins` times in stores of 10, 1,000 and `most` users, in turn.
+/// Logs in `logins` times in stores of 10 users, ten times as many, and so on to `most`, in turn.
 pub(crate) fn measure(disk: &Path, most: u32, logins: u32) -> Scale {
-    let sizes = [10, 1000, most];
+    let sizes: Vec<u32> = std::iter::successors(Some(10), |users: &u32| users.checked_mul(10))
+        .take_while(|users| *users < most)
+        .chain([most])
+        .collect();
     let stores: Vec<TempDir> = sizes.iter().map(|users| store(disk, *users)).collect();
-    let stacks: Vec<Stack> = stores
+    let modules: Vec<Prepared> = sizes
         .iter()
-        .map(|folder| {
-            Stack::new(&format!("auth required pam_mfa.so store={}", folder.path().join("store").display()))
-        })
+        .zip(&stores)
+        .map(|(users, folder)| Prepared::existing(Module::Mfa, folder.path(), *users))
         .collect();
     sync();
     eprintln!("bench: {logins} logins in each of them ...");
 
     let clock = Clock::new(logins);
-    let mut measured: Vec<Size> = sizes.map(|users| Size { users, accepted: Vec::new() }).into();
+    let mut measured: Vec<Size> =
+        sizes.iter().map(|users| Size { users: *users, accepted: Vec::new() }).collect();
     for turn in 0..logins {
-        let code = clock.move_to(turn);
-        for (size, stack) in measured.iter_mut().zip(&stacks) {
+        for (size, at) in measured.iter_mut().zip(&modules) {
             // Spread over all users; each login has a step of its own, so a user may come again.
             let spread = u64::from(turn) * u64::from(size.users) / u64::from(logins);
             let user =
                 if size.users > logins { u32::try_from(spread).expect("a user") } else { turn % size.users };
-            let (took, result) = Login { stack, user }.timed(code.to_owned());
-            assert_eq!(result, mfa_test_harness::PamCode::SUCCESS, "user {user} of {}", size.users);
-            size.accepted.push(took);
+            size.accepted.push(Login { at, user, step: turn, kind: Kind::Accepted }.timed(&clock));
         }
     }
     Scale { sizes: measured, _stores: stores }
@@ -58,12 +58,11 @@ pub(crate) fn measure(disk: &Path, most: u32, logins: u32) -> Scale {
 /// Made in memory, where a sync costs nothing, and copied to the disk.
 fn store(disk: &Path, users: u32) -> TempDir {
     eprintln!("bench: enrolling {users} users ...");
-    let temporary =
-        |parent: &Path| tempfile::Builder::new().prefix("mfa-bench-").tempdir_in(parent).expect("a folder");
     let memory = temporary(Path::new("/dev/shm"));
-    enroll(&FileStore::at(memory.path().join("store")), users);
+    let made = memory.path().join(Module::Mfa.name());
+    enroll(&FileStore::at(&made), users);
     let folder = temporary(disk);
-    let copied = Command::new("cp").arg("-a").arg(memory.path().join("store")).arg(folder.path()).status();
+    let copied = Command::new("cp").arg("-a").arg(&made).arg(folder.path()).status();
     assert!(copied.expect("cp is everywhere").success(), "cp -a to {}", disk.display());
     folder
 }

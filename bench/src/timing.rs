@@ -18,8 +18,8 @@ use mfa_core::throttle::Failures;
 use mfa_core::{FileStore, Secret, Store, Timestamp, UserName};
 use mfa_test_harness::{PamCode, Stack};
 
+use crate::clock::{Clock, SEED};
 use crate::login::timed;
-use crate::{Clock, SEED};
 
 /// Who is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
