@@ -55,9 +55,6 @@ pub(crate) enum Role {
 
 #[derive(Debug, Args)]
 pub(crate) struct WorkerOptions {
-    /// The process that this one ends with
-    #[arg(long)]
-    pub(crate) monitor: u32,
     #[arg(long)]
     pub(crate) store: Option<PathBuf>,
     #[arg(long)]

@@ -95,14 +95,15 @@ fn start_worker(
     way: OwnedFd,
     listener: UnixListener,
 ) -> Result<Child, Failure> {
-    let mut arguments: Vec<OsString> = vec!["--monitor".into(), std::process::id().to_string().into()];
+    let mut arguments: Vec<OsString> = Vec::new();
     for (option, value) in [("--store", &options.store), ("--policy", &options.policy)] {
         if let Some(value) = value {
             arguments.extend([option.into(), value.into()]);
         }
     }
     let mut command = part("worker", way, OwnedFd::from(listener));
-    command.args(arguments);
+    // What a recovery code is hashed in is given back at once, and not kept for each thread (mallopt(3)).
+    command.args(arguments).env("MALLOC_MMAP_THRESHOLD_", "1048576");
     if let Some((uid, gid)) = identity {
         // No further groups: the standard library drops them where root becomes somebody else.
         command.uid(uid.as_raw()).gid(gid.as_raw());
@@ -148,9 +149,10 @@ fn serve(worker_way: &OwnedFd, checker_arguments: &[OsString], worker: &mut Chil
                 }
             }
             Ok(Wanted::Nothing) | Err(_) => {
-                // It may only have closed its end.
-                let _ = worker.kill();
-                let _ = worker.wait();
+                // It may only have closed its end, and may not be ours to kill: whoever started mfad ends all of it.
+                if worker.kill().is_ok() {
+                    let _ = worker.wait();
+                }
                 return Err(worker_ended());
             }
         }

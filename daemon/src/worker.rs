@@ -15,8 +15,6 @@ use mfa_wire::frame::{self, FrameError};
 use mfa_wire::{Denial, Envelope, Reply};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::Signal;
-use nix::unistd::{Pid, getppid};
 use rustix::net::{RecvFlags, recv};
 use zeroize::Zeroizing;
 
@@ -42,7 +40,7 @@ const MOST_KEY_BYTES: usize = 256;
 
 /// Answers until the monitor ends.
 pub(crate) fn run(options: &WorkerOptions) -> Result<(), Failure> {
-    fence_in(options.monitor)?;
+    fence_in()?;
     let (monitor, listener) = take_over().map_err(|error| {
         Failure::usage(format!("mfad worker is not started by hand: {error}"), "start mfad without it")
     })?;
@@ -50,6 +48,7 @@ pub(crate) fn run(options: &WorkerOptions) -> Result<(), Failure> {
     let desk = Arc::new(Desk::new(options.store.clone(), options.policy.clone(), key));
     let limits = Arc::new(Limits::default());
     let monitor = Arc::new(monitor);
+    end_with(Arc::clone(&monitor))?;
     let mut subordinates = Subordinates::of_the_host();
     loop {
         match listener.accept() {
@@ -64,15 +63,10 @@ pub(crate) fn run(options: &WorkerOptions) -> Result<(), Failure> {
     }
 }
 
-/// Nothing that happens here can gain rights, and this process ends with the monitor.
-fn fence_in(monitor: u32) -> Result<(), Failure> {
-    let failed = |what: &str| Failure::refused(format!("the kernel refuses to {what}"), "see the log");
-    prctl::set_no_new_privs().map_err(|_| failed("give up new rights"))?;
-    prctl::set_pdeathsig(Signal::SIGKILL).map_err(|_| failed("end this process with its parent"))?;
-    let raw = i32::try_from(monitor).unwrap_or_default();
-    if getppid() != Pid::from_raw(raw) {
-        return Err(Failure::refused("the monitor has ended", "start mfad again"));
-    }
+/// Nothing that happens here can gain rights.
+fn fence_in() -> Result<(), Failure> {
+    prctl::set_no_new_privs()
+        .map_err(|_| Failure::refused("the kernel refuses to give up new rights", "see the log"))?;
     // More would be nice, fewer will do.
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS.min(most), most);
@@ -109,6 +103,20 @@ fn received_key(monitor: &OwnedFd) -> Result<Option<HostKey>, Failure> {
         Some(text) => HostKey::from_text(text).map(Some).ok_or_else(ended),
         None => Err(ended()),
     }
+}
+
+/// Ends this process when the monitor's end of the way is closed. Not by PR_SET_PDEATHSIG: the kernel sends that signal with the rights of who
+/// has died, and under systemd the monitor may not kill another user's process.
+fn end_with(monitor: Arc<OwnedFd>) -> Result<(), Failure> {
+    let watch = move || loop {
+        match recv(&*monitor, &mut [0; 1], RecvFlags::empty()) {
+            // Nothing is sent after the key.
+            Ok((1.., _)) | Err(rustix::io::Errno::INTR) => {}
+            Ok((0, _)) | Err(_) => std::process::exit(1),
+        }
+    };
+    let failed = |error| Failure::refused(format!("no thread can be started: {error}"), "is there memory?");
+    thread::Builder::new().stack_size(STACK_BYTES).spawn(watch).map(|_| ()).map_err(failed)
 }
 
 fn admit(
