@@ -247,9 +247,15 @@ impl<'a> Enrollment<'a> {
     fn new(host: &impl Host, mark: &'a Mark) -> Result<Self, Reason> {
         let options = &mark.options;
         let service = String::from_utf8_lossy(&host.service().unwrap_or_default()).into_owned();
-        let origin = match origin(host) {
-            local if local.starts_with("local ") => format!("{service} login"),
-            remote => format!("{service} login from {remote}"),
+        // Who types another's password, as in su, is another person than the owner: see where a key that waits is shown again.
+        let asking =
+            host.asking_user().filter(|asking| !asking.is_empty() && asking != mark.user.as_str().as_bytes());
+        let origin = match (origin(host), asking) {
+            (local, None) if local.starts_with("local ") => format!("{service} login"),
+            (local, Some(asking)) if local.starts_with("local ") => {
+                format!("{service} login by {}", String::from_utf8_lossy(&asking))
+            }
+            (remote, _) => format!("{service} login from {remote}"),
         };
         Ok(Self {
             mark,
@@ -622,6 +628,28 @@ mod tests {
             assert!(host.lines.iter().all(|line| !line.contains("hunter2")));
             assert_eq!(house.devices(), 0);
         }
+    }
+
+    #[test]
+    fn a_key_that_somebody_else_was_shown_is_not_shown_to_the_owner() {
+        let house = House::new();
+        let key = |place: &str, asking| {
+            let mut host = alice().answering("q");
+            host.remote_host = place.into();
+            host.asking = asking;
+            assert_eq!(house.auth(&mut host, &[]), IGNORE);
+            assert_eq!(house.account(&mut host, &[]), PamResultCode::PAM_AUTH_ERR);
+            host.key_shown().unwrap()
+        };
+        let owners = key("192.0.2.1", None);
+        assert_eq!(key("192.0.2.1", None), owners);
+        let places = [("203.0.113.9", None), ("", Some("bob")), ("", Some("mallory")), ("", Some("alice"))];
+        let mut keys: Vec<String> = places.iter().map(|(place, asking)| key(place, *asking)).collect();
+        keys.push(owners);
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), 5);
+        assert_eq!(key("", None), key("", Some("alice")), "she herself");
     }
 
     #[test]

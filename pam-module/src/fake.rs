@@ -46,6 +46,8 @@ pub(crate) struct Fake {
     pub(crate) told: Vec<String>,
     pub(crate) groups: Vec<&'static str>,
     pub(crate) called: Called,
+    /// Who runs the program, as in su.
+    pub(crate) asking: Option<&'static str>,
     pub(crate) mark: Option<Mark>,
     /// PAM has no room for marks.
     pub(crate) is_full: bool,
@@ -130,7 +132,7 @@ impl Host for Fake {
         Some(self.remote_host.clone())
     }
     fn asking_user(&self) -> Option<Vec<u8>> {
-        None
+        self.asking.map(Into::into)
     }
     fn terminal(&self) -> Option<Vec<u8>> {
         None
