@@ -23,6 +23,7 @@ help:
 	@echo 'make proof-mutants  plant bugs in the module, one at a time: the proof kit has to see each (an hour)'
 	@echo 'make fuzz       fuzz every target for FUZZ_SECONDS (600), or FUZZ_TARGET alone; see docs/fuzzing.md'
 	@echo 'make bench      time logins against the peers and the disk'
+	@echo 'make sanitizers logins with AddressSanitizer in the module (nightly Rust)'
 	@echo 'make timing     whether the time of a refusal tells who is enrolled (TIMING_SAMPLES=600 of each kind)'
 	@echo 'make build      the release build, in target/release'
 	@echo 'make install    install it (DESTDIR=, PREFIX=, PAMDIR=); changes no PAM file'
@@ -65,6 +66,10 @@ proof: setup
 .PHONY: proof-mutants
 proof-mutants: setup
 	tests/proof/mutants/run.sh $(MUTANTS)
+
+.PHONY: sanitizers
+sanitizers: setup
+	scripts/sanitizers.sh
 
 .PHONY: timing
 timing: setup
