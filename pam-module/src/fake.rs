@@ -25,6 +25,10 @@ pub(crate) enum Says {
 
 /// What the system calls an account.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the fuzz targets have accounts that are called as they are typed")
+)]
 pub(crate) enum Called {
     #[default]
     AsTyped,
