@@ -142,8 +142,8 @@ refuse_lines() {
 
 check_module_tree() { cargo tree --locked --package pam-mfa --edges normal; }
 
-# The aim is 1 MiB, 1048576, and make bench says whether it is met; this stops it from growing unseen.
-module_limit=1081344
+# 1 MiB.
+module_limit=1048576
 
 # A login loads this: nothing but libpam and the C library comes with it, and it shows nothing but PAM's hooks.
 check_module_binary() {
