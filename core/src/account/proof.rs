@@ -189,6 +189,17 @@ mod tests {
     }
 
     #[test]
+    fn an_app_may_be_off_by_as_much_as_its_drift_may_hold() {
+        let most = u64::from(MOST_DRIFT);
+        assert!(proven(Profile::PLAIN, None, Span::App, STEP + most - 1).is_ok());
+        assert!(proven(Profile::PLAIN, None, Span::App, STEP - most - 1).is_ok());
+        for off in [STEP + most, STEP - most - 2] {
+            let refused = proven(Profile::PLAIN, None, Span::App, off);
+            assert!(matches!(refused, Err(WhyNotConfirmed::ClockOff { .. })), "{off}: {refused:?}");
+        }
+    }
+
+    #[test]
     fn used_codes_prove_nothing() {
         for floor in [STEP, STEP + 1] {
             assert_eq!(

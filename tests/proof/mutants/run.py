@@ -93,21 +93,23 @@ def write(path, content):
 
 
 def try_one(mutant, tree, target, options):
-    touched = {file for file, _, _ in mutant["edits"]}
+    before = {file: (tree / file).read_bytes() for file, _, _ in mutant["edits"]}
     try:
         for file, old, new in mutant["edits"]:
             write(tree / file, (tree / file).read_text().replace(old, new).encode())
         return build_and_run(tree, target, options)
     finally:
-        for file in touched:
-            write(tree / file, (REPOSITORY / file).read_bytes())
+        for file, content in before.items():
+            write(tree / file, content)
 
 
 def build_and_run(tree, target, options):
     packages = [word for program in PROGRAMS for word in ("-p", program)]
+    # Built again for every bug, and never looked at with a debugger.
+    quick = {"CARGO_PROFILE_DEV_DEBUG": "0", "CARGO_TARGET_DIR": str(target)}
     built = subprocess.run(
         [os.environ.get("CARGO", "cargo"), "build", "--locked", "--quiet", "--target-dir", target, *packages],
-        cwd=tree, capture_output=True, text=True, env={**os.environ, "CARGO_TARGET_DIR": str(target)},
+        cwd=tree, capture_output=True, text=True, env={**os.environ, **quick},
     )
     if built.returncode != 0:
         return ["no build", built.stderr.strip()[-2000:]]

@@ -25,6 +25,11 @@ impl Course {
         Self { module: self.module, count: (self.count / parts.max(1)).max(1), seed: self.seed }
     }
 
+    /// The same, so many times as often.
+    pub(crate) const fn times(&self, times: usize) -> Self {
+        Self { module: self.module, count: self.count.saturating_mul(times), seed: self.seed }
+    }
+
     pub(crate) fn random(&self) -> Random {
         Random(self.seed)
     }

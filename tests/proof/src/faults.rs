@@ -20,38 +20,44 @@ const ERRORS: [Errno; 5] = [Errno::ENOSPC, Errno::EIO, Errno::EROFS, Errno::EDQU
 pub(crate) fn one_call_fails(course: &Course) -> Finding {
     tracer::must_work()?;
     let (undamaged, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
-    let faults: Vec<(usize, Errno)> =
-        (0..calls_of(&undamaged, &alice)).flat_map(|index| ERRORS.map(|error| (index, error))).collect();
+    let faults: Vec<(usize, Errno)> = (0..calls_of(&undamaged, &alice) + LATER)
+        .flat_map(|index| ERRORS.map(|error| (index, error)))
+        .collect();
     let (mut tally, mut world, mut step) = (Tally::default(), undamaged.copy(), alice.now);
     for (index, error) in course.pick(faults.len()).into_iter().filter_map(|at| faults.get(at)) {
-        let sound = failed_once(&world, &alice, step, *index, |_| Next::Fail(*error))
-            .map_err(|(call, what)| format!("{error} from {call}: {what}"));
+        let failed = failed_once(&world, &alice, step, *index, |_| Next::Fail(*error));
+        step += 2;
+        let Some(sound) = failed else { continue };
+        let sound = sound.map_err(|(call, what)| format!("{error} from {call}: {what}"));
         if sound.is_err() {
             world = undamaged.copy();
         }
         tally.add(sound);
-        step += 2;
     }
-    Ok(tally.remark(format!("of {} calls with {} errors", faults.len() / ERRORS.len(), ERRORS.len())))
+    Ok(tally.remark(format!("each call with {} errors", ERRORS.len())))
 }
 
-/// Each write once writes half of what it was given.
+/// Each write once writes less than it was given: half of it, an eighth, a byte.
 pub(crate) fn short_writes(course: &Course) -> Finding {
+    const PARTS: [u64; 3] = [2, 8, u64::MAX];
     tracer::must_work()?;
     let (undamaged, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
-    let (mut tally, mut step) = (Tally::default(), alice.now);
-    for index in 0..calls_of(&undamaged, &alice) {
-        let world = undamaged.copy();
-        let mut shortened = false;
+    let (mut tally, mut world, mut step) = (Tally::default(), undamaged.copy(), alice.now);
+    for (index, part) in
+        (0..calls_of(&undamaged, &alice) + LATER).flat_map(|index| PARTS.map(|part| (index, part)))
+    {
+        let mut shortened = None;
         let sound = failed_once(&world, &alice, step, index, |call| {
             if !matches!(call.number, libc::SYS_write | libc::SYS_pwrite64) {
                 return Next::GoOn;
             }
-            shortened = true;
-            Next::Shorten(call.arguments[2] / 2)
+            let length = (call.arguments[2] / part).max(1);
+            shortened = Some(length);
+            Next::Shorten(length)
         });
-        if shortened {
-            tally.add(sound.map_err(|(call, what)| format!("{call} wrote half: {what}")));
+        if let (Some(length), Some(sound)) = (shortened, sound) {
+            tally.add(sound.map_err(|(call, what)| format!("{call} wrote {length} bytes: {what}")));
+            world = undamaged.copy();
         }
         step += 2;
     }
@@ -64,9 +70,10 @@ pub(crate) fn wrong_code_while_a_call_fails(course: &Course) -> Finding {
     let (undamaged, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
     let wrong = alice.wrong_code(alice.now, 0);
     let mut tally = Tally::default();
-    for index in course.pick(calls_of(&undamaged, &alice)) {
+    for index in course.pick(calls_of(&undamaged, &alice) + LATER) {
         let world = undamaged.copy();
         let (login, call) = faulty(&world, &alice, alice.now, &wrong, index, |_| Next::Fail(Errno::EIO));
+        let Some(call) = call else { continue };
         let sound = Outcome::of(&login).must_be_refused("a wrong code");
         let sound =
             sound.and_then(|()| world.attempt(&alice, alice.now + 20).must_be_let_in("the right code later"));
@@ -229,20 +236,24 @@ fn calls_of(world: &World, person: &Person) -> usize {
     calls
 }
 
-/// A login with something done to one of its calls, and what has to hold then.
+/// A login may make so many calls more than the first one did: a fault may have left something that the next one looks at.
+const LATER: usize = 8;
+
+/// A login with something done to one of its calls, and what has to hold then; nothing if it made fewer calls.
 fn failed_once(
     world: &World,
     person: &Person,
     step: u64,
     index: usize,
     what: impl FnMut(&Call) -> Next,
-) -> Result<(), (String, String)> {
+) -> Option<Result<(), (String, String)>> {
     let code = person.code(step);
     let (login, call) = faulty(world, person, step, code, index, what);
-    Outcome::of(&login)
+    let call = call?;
+    let sound = Outcome::of(&login)
         .must_be_an_answer("the login")
-        .and_then(|()| world.must_be_sound_after(person, step, code, Told::by(&login)))
-        .map_err(|wrong| (call, wrong))
+        .and_then(|()| world.must_be_sound_after(person, step, code, Told::by(&login)));
+    Some(sound.map_err(|wrong| (call, wrong)))
 }
 
 fn faulty(
@@ -252,11 +263,12 @@ fn faulty(
     typed: &str,
     index: usize,
     mut what: impl FnMut(&Call) -> Next,
-) -> (Transcript, String) {
+) -> (Transcript, Option<String>) {
     let mut fault = Fault::at(index, world);
     let login = world.login(person, step).types(typed);
     let transcript = tracer::trace(login, |tracee, stop| fault.next(tracee, stop, &mut what));
-    (transcript, fault.call)
+    let struck = fault.calls_left == 0;
+    (transcript, struck.then_some(fault.call))
 }
 
 /// Counts the calls that can fail, and strikes at one of them.

@@ -127,9 +127,12 @@ pub(crate) fn enrollment_at_every_call(course: &Course) -> Finding {
     killed_enrollments(course, &undamaged, Some(&alice))
 }
 
-/// An enrollment into a store where nothing is.
+/// An enrollment into a store where nothing is, and into one where somebody else has an account.
 pub(crate) fn first_enrollment_at_every_call(course: &Course) -> Finding {
-    killed_enrollments(course, &World::over(course.module, Store::temporary()), None)
+    let mut tally = killed_enrollments(course, &World::over(course.module, Store::temporary()), None)?;
+    let (beside_bob, _) = World::with(course.module, &["bob"], Extra::Nothing, &mut course.random());
+    tally.append(killed_enrollments(course, &beside_bob, None)?);
+    Ok(tally)
 }
 
 fn killed_enrollments(course: &Course, undamaged: &World, owner: Option<&Person>) -> Finding {

@@ -98,10 +98,16 @@ pub(crate) fn cut_in_an_enrollment(course: &Course) -> Finding {
     cut_enrollment(course, &world, Some(&alice))
 }
 
-/// Into a folder where nothing is.
+/// Into a folder where nothing is; and where somebody else has an account, so that only what is this account's own is new.
 pub(crate) fn cut_in_a_first_enrollment(course: &Course) -> Finding {
-    cut_enrollment(course, &World::over(course.module, Store::temporary()), None)
+    let mut tally = cut_enrollment(course, &World::over(course.module, Store::temporary()), None)?;
+    let (beside_bob, _) = World::with(course.module, &["bob"], Extra::Nothing, &mut course.random());
+    tally.append(cut_enrollment(&course.times(BESIDE_SOMEBODY), &beside_bob, None)?);
+    Ok(tally)
 }
+
+/// So many more of the moments: they are far fewer.
+const BESIDE_SOMEBODY: usize = 8;
 
 /// Of every other change of an account.
 pub(crate) fn cut_in_a_change(course: &Course) -> Finding {

@@ -37,6 +37,17 @@ impl Tally {
         }
     }
 
+    /// The attempts of another one, counted here.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.tried += other.tried;
+        self.failed += other.failed;
+        self.examples.extend(other.examples);
+        self.remark = match (self.remark.take(), other.remark) {
+            (Some(this), Some(other)) => Some(format!("{this}; {other}")),
+            (this, other) => this.or(other),
+        };
+    }
+
     pub(crate) fn remark(mut self, remark: impl Into<String>) -> Self {
         self.remark = Some(remark.into());
         self
