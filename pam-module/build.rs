@@ -31,6 +31,7 @@ fn main() -> Result<(), String> {
 fn knows_packed_relocations() -> bool {
     let output = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let mut numbers = text.trim().trim_start_matches("glibc ").split('.').map(|part| part.parse().unwrap_or(0));
+    let mut numbers =
+        text.trim().trim_start_matches("glibc ").split('.').map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (2, 36)
 }
