@@ -33,7 +33,7 @@ use super::marks::Marks;
 use super::slots::{self, Slots, create_file};
 use super::trusted::{
     Mutability, Owners, check_private, failed, failed_io, open_file, open_folder, open_folder_at_path,
-    open_folder_of, text,
+    open_host_store, text,
 };
 use super::{Access, Account, MarkTable, Pending, Record, Shard, Store};
 use crate::clock::Timestamp;
@@ -100,7 +100,11 @@ impl FileStore {
     }
 
     fn new(root: PathBuf, key_path: PathBuf, kind: Kind) -> Self {
-        let (key, owners) = (OnceCell::new(), Owners::default());
+        let owners = match kind {
+            Kind::System => Owners::of_host_store(&root),
+            Kind::Folder => Owners::default(),
+        };
+        let key = OnceCell::new();
         Self { root, key_path, runtime: "/run/pam-mfa".into(), key, kind, owners }
     }
 
@@ -118,15 +122,7 @@ impl FileStore {
         if self.kind == Kind::Folder || self.owners.keeper.get().is_some() {
             return open_folder_at_path(&self.root, &self.owners);
         }
-        // Only root can have given away what lies in a folder of root's.
-        let (parent, name) = (self.root.parent(), self.root.file_name().unwrap_or_default());
-        let parent = open_folder_at_path(parent.unwrap_or(&self.root), &Owners::default())?;
-        let Some(parent) = parent else { return Ok(None) };
-        open_folder_of(&parent, name, &self.root, |status| {
-            let keeper = (Uid::from_raw(status.st_uid), Gid::from_raw(status.st_gid));
-            self.owners.keeper.set(Some(keeper));
-            &self.owners
-        })
+        open_host_store(&self.root, &self.owners)
     }
 
     /// Whether it can be believed that an account has no device: either all parts of the store are there, or it was never used.

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
@@ -25,17 +25,37 @@ use crate::error::{Error, Result};
 pub(super) struct Owners {
     /// The user and group that the store's folder belongs to.
     pub(super) keeper: Cell<Option<(Uid, Gid)>>,
+    /// The folder whose owner is its keeper; none where there can be no keeper.
+    host_store: Option<PathBuf>,
 }
 
 impl Owners {
+    /// Of the host's own store, in this folder: whoever it belongs to has it from root, if what it lies in is root's.
+    pub(super) fn of_host_store(folder: &Path) -> Self {
+        Self { keeper: Cell::new(None), host_store: Some(folder.to_owned()) }
+    }
+
     fn trusts(&self, uid: u32) -> bool {
-        uid == 0
-            || uid == geteuid().as_raw()
-            || self.keeper.get().is_some_and(|(keeper, _)| keeper.as_raw() == uid)
+        let is_keepers = || self.keeper.get().is_some_and(|(keeper, _)| keeper.as_raw() == uid);
+        uid == 0 || uid == geteuid().as_raw() || is_keepers() || (self.keeper_has_changed() && is_keepers())
+    }
+
+    /// Looks again whom the host's store belongs to: `mfad` may be taking it over just now, the top first.
+    fn keeper_has_changed(&self) -> bool {
+        let Some(path) = self.host_store.as_deref().filter(|_| self.keeper.get().is_some()) else {
+            return false;
+        };
+        let before = self.keeper.get();
+        let _ = open_host_store(path, self);
+        self.keeper.get() != before
     }
 
     /// Gives something that root has created to the keeper.
     pub(super) fn hand_over(&self, created: impl AsFd, path: &Path) -> Result<()> {
+        // Whoever gives the store away comes by everything that was there when its top still was root's.
+        if self.keeper.get().is_some_and(|(keeper, _)| keeper.is_root()) {
+            self.keeper_has_changed();
+        }
         match self.keeper.get().filter(|(keeper, _)| geteuid().is_root() && !keeper.is_root()) {
             Some((keeper, group)) => fchown(created, Some(keeper), Some(group)).map_err(failed(path)),
             None => Ok(()),
@@ -98,6 +118,19 @@ pub(super) fn open_folder_of<'a>(
         return Err(Error::Untrusted { path: path.to_owned(), why: "may be written by others: chmod go-w" });
     }
     Ok(Some(folder))
+}
+
+/// Opens the host's own store; whoever it belongs to becomes its keeper. None if it does not exist.
+///
+/// # Errors
+/// As [`open_folder`], and if the folder it lies in is not root's: only root can have given away what lies there.
+pub(super) fn open_host_store(path: &Path, owners: &Owners) -> Result<Option<File>> {
+    let (parent, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
+    let Some(parent) = open_folder_at_path(parent, &Owners::default())? else { return Ok(None) };
+    open_folder_of(&parent, name, path, |status| {
+        owners.keeper.set(Some((Uid::from_raw(status.st_uid), Gid::from_raw(status.st_gid))));
+        owners
+    })
 }
 
 /// Opens a folder by its path; see [`open_folder`].
@@ -225,5 +258,24 @@ mod tests {
         for map in ["         0       1000          1\n", "0 0 1\n1 1 4294967294\n", "1000 1000 1\n", ""] {
             assert!(lacks_numbers(map), "{map}");
         }
+    }
+
+    #[test]
+    fn a_store_that_is_given_away_meanwhile_is_looked_at_again_and_nobody_else_is_trusted() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("store");
+        std::fs::create_dir(&folder).unwrap();
+        let stranger = 4_000_000_000;
+        let learnt_before = Some((Uid::from_raw(stranger - 1), Gid::from_raw(stranger - 1)));
+        let owners = Owners::of_host_store(&folder);
+        assert!(!owners.keeper_has_changed(), "who has not looked yet can't be mistaken");
+        owners.keeper.set(learnt_before);
+        assert!(!owners.trusts(stranger));
+        assert_eq!(owners.keeper.get().map(|(keeper, _)| keeper), Some(geteuid()), "it was looked at again");
+
+        // Another store has no keeper to learn.
+        let owners = Owners::default();
+        owners.keeper.set(learnt_before);
+        assert!(!owners.trusts(stranger) && owners.keeper.get() == learnt_before);
     }
 }

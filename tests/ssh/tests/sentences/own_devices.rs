@@ -145,6 +145,23 @@ fn with_mfad_stopped_logins_work_as_before_and_people_are_told() {
 }
 
 #[test]
+fn while_mfad_takes_over_the_store_people_are_enrolled_and_log_in() {
+    on_each_debian(|host| {
+        host.root("for number in $(seq 20); do useradd \"user$number\"; done");
+        let phone = host.enroll("alice");
+        // The first start gives everything that is there to mfad's user; meanwhile root enrolls one after the other.
+        let enrolled = host.root(
+            "mfad --listen /run/pam-mfa/socket </dev/null >/dev/null 2>>/proc/1/fd/2 &
+             for number in $(seq 20); do mfa-enroll --user \"user$number\" add --json </dev/null 2>/dev/null | head -n 1; done",
+        );
+        assert_eq!(enrolled.matches("\"secret\"").count(), 20, "{enrolled}");
+        assert_eq!(host.ssh("alice", PASSWORD, &phone.code()), Login::In);
+        let left = host.root("find /var/lib/pam-mfa ! -user pam-mfa");
+        assert_eq!(left, "", "all of it is mfad's now");
+    });
+}
+
+#[test]
 fn a_device_from_the_first_login_is_seen_to_without_root() {
     on_each_debian(|host| {
         host.lets_people_enroll();
