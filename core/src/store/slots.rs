@@ -132,3 +132,30 @@ pub(super) fn create_file(
     owners.hand_over(&file, path)?;
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_made_where_nothing_is_and_no_child_inherits_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = File::open(folder.path()).unwrap();
+        let create =
+            |name: &str| create_file(&opened, OsStr::new(name), 0o600, folder.path(), &Owners::default());
+        let file = create("new").unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+        let flags = FdFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFD).unwrap());
+        assert!(flags.contains(FdFlag::FD_CLOEXEC));
+
+        assert!(create("new").is_err(), "it is there");
+        let elsewhere = folder.path().join("elsewhere");
+        symlink(&elsewhere, folder.path().join("link")).unwrap();
+        assert!(create("link").is_err(), "a link is there, though it leads to nothing");
+        assert!(!elsewhere.exists());
+    }
+}
