@@ -20,7 +20,7 @@ main() {
     cargo build --locked -p mfa-enroll
     local artifacts=$folder/artifacts
     mkdir -p "$artifacts"
-    ln -sf "$folder/$target"/debug/{libpam_mfa.so,pam-application,pam-held-application} "$target_folder/debug/mfa-enroll" "$artifacts/"
+    ln -sf "$folder/$target/debug/"{libpam_mfa.so,pam-application,pam-held-application} "$target_folder/debug/mfa-enroll" "$artifacts/"
     nm "$artifacts/libpam_mfa.so" | grep -q __asan_report || fail "the module has no AddressSanitizer in it"
     if [ $# -eq 0 ]; then set -- "${default_tests[@]}"; fi
     say "logins"

@@ -147,7 +147,7 @@ fn machine() -> String {
     format!(
         "This run: {processors} processors ({}{virtual_machine}), Linux {}, and other work on it: a load average of {load} before the bench began.",
         processor.unwrap_or("of an unknown kind").trim(),
-        kernel.trim()
+        kernel.trim().split('-').next().unwrap_or("?")
     )
 }
 
