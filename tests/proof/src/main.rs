@@ -103,6 +103,7 @@ const TRIALS: &[Trial] = &[
     Trial("guesses-have-an-end", "100 wrong guesses an hour apart: the device is closed", neighbours::guesses_have_an_end, ALL, ALL),
     Trial("eight-users-at-once", "8 users at once: all are let in", neighbours::eight_users_at_once, 50, 5),
     Trial("another-session", "a session that ends while somebody is at the prompt does not refuse that one", neighbours::another_session, 20, 5),
+    Trial("held-lock", "somebody holds the account's lock for ever: refused, in time; let in afterwards", neighbours::held_lock, ALL, ALL),
     Trial("stranger-guesses", "a stranger who guesses does not refuse the owner", neighbours::stranger_guesses, 10, 2),
     // kill -9.
     Trial("kill-at-random", "kill -9 at random moments of a login", killed::login_at_random_moments, 1000, 30),
@@ -112,7 +113,7 @@ const TRIALS: &[Trial] = &[
     Trial("kill-a-first-enrollment", "the same of a first device, in an empty store and beside another account", killed::first_enrollment_at_every_call, 300, 12),
     Trial("kill-a-change", "the same of every other change: recovery codes, suspend, resume, remove, bypass", killed::change_at_every_call, 500, 20),
     // What the system refuses.
-    Trial("one-call-fails", "each open, write, sync, rename of a login fails with ENOSPC, EIO, EROFS, EDQUOT, EMFILE", faults::one_call_fails, ALL, 60),
+    Trial("one-call-fails", "each open, write, sync, rename of a login fails with ENOSPC, EIO, EROFS, EDQUOT, EMFILE", faults::one_call_fails, ALL, ALL),
     Trial("short-writes", "each write of a login writes half, an eighth, a byte", faults::short_writes, ALL, ALL),
     Trial("wrong-code-and-a-call-fails", "a wrong code is refused whatever fails", faults::wrong_code_while_a_call_fails, ALL, ALL),
     Trial("enrollment-call-fails", "each such call of an enrollment fails", faults::one_call_of_an_enrollment_fails, 200, 10),

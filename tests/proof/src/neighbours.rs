@@ -1,5 +1,7 @@
 //! What others do does not refuse the owner of a code; and guessing does not get cheaper by doing it all at once.
 
+use std::fs::File;
+
 use mfa_test_harness::{Answer, at_once};
 
 use crate::adapters::{Extra, Module, Person, World};
@@ -194,6 +196,22 @@ pub(crate) fn eight_users_at_once(course: &Course) -> Finding {
             Some(first) => Err(format!("{} of {} were not let in: {first}", refused.len(), users.len())),
         });
     }
+    Ok(tally)
+}
+
+/// A process that takes the account's lock and never lets go of it: nobody is let in by that, nor hangs.
+pub(crate) fn held_lock(course: &Course) -> Finding {
+    if course.module != Module::Mfa {
+        return Err(Unfit::NotApplicable("it takes no lock by flock(2)"));
+    }
+    let (world, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
+    let folder =
+        File::open(world.store.file(&format!("users/{}", alice.account.user))).expect("our own folder");
+    folder.lock().expect("nobody else has it");
+    let mut tally = Tally::default();
+    tally.add(world.attempt(&alice, alice.now).must_be_refused("the login"));
+    folder.unlock().expect("our own lock");
+    tally.add(world.attempt(&alice, alice.now).must_be_let_in("the login afterwards"));
     Ok(tally)
 }
 
