@@ -365,6 +365,11 @@ impl Devices {
         self.list.iter_mut().find(|device| device.name == *name).ok_or_else(missing)
     }
 
+    /// Whether a device was ever proven by its codes.
+    pub(crate) fn has_proven(&self) -> bool {
+        self.list.iter().any(|device| device.status != Status::Assigned)
+    }
+
     /// Whether there is anything that an answer could be compared with.
     pub fn can_answer(&self) -> bool {
         !self.list.is_empty() || self.bypass.is_some()

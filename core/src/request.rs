@@ -15,7 +15,7 @@ use crate::otp::{Code, Profile};
 use crate::policy::Policy;
 use crate::recovery::{RecoveryCode, ScratchCode};
 use crate::secret::{Secret, exposed, wipe_stack};
-use crate::store::Store;
+use crate::store::{Access, Account, Store};
 use crate::user_name::UserName;
 use crate::verify::{Refusal, Round, Verdict};
 
@@ -547,12 +547,11 @@ impl<S: Store> Context<'_, S> {
     }
 
     /// Whether the account has a device that was ever proven.
-    pub(crate) fn is_enrolled(&self, user: &UserName) -> Result<bool> {
-        let devices = match status::status(user, self) {
-            Ok(status) => status.devices,
-            Err(Error::NotEnrolled | Error::NoStore { .. }) => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        Ok(devices.iter().any(|device| device.status != Status::Assigned))
+    fn is_enrolled(&self, user: &UserName) -> Result<bool> {
+        let account = Account::User(user);
+        match self.store.update(account, Access::Login, |record| Ok(record.devices.has_proven())) {
+            Err(Error::NotEnrolled | Error::NoStore { .. }) => Ok(false),
+            known => known,
+        }
     }
 }

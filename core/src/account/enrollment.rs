@@ -29,7 +29,7 @@ pub(crate) fn begin<S: Store>(
     let key = store.key()?;
     store.update(Account::User(user), Access::Change, |record| {
         // Asked again under the lock: the account may have got a device since the password was looked at.
-        if context.caller.has_password_alone() && has_proven_device(record) {
+        if context.caller.has_password_alone() && record.devices.has_proven() {
             return Err(Error::CodeNeeded);
         }
         let name = match name.or(replaces) {
@@ -61,10 +61,6 @@ pub(crate) fn begin<S: Store>(
         record.pending = Some(Pending { device, shown_to: Some(origin.clone()) });
         Ok(pending)
     })
-}
-
-fn has_proven_device(record: &Record) -> bool {
-    record.devices.list.iter().any(|device| device.status != Status::Assigned)
 }
 
 /// `phone`, `phone 2`, `phone 3`, ..
