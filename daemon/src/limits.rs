@@ -101,7 +101,7 @@ impl Limits {
         if table.users.len() >= MANY_USERS {
             table.users.retain(|_, usage| {
                 usage.refill(now);
-                usage.connections > 0 || usage.tokens < BURST
+                usage.connections > 0 || usage.is_working || usage.tokens < BURST
             });
         }
         let usage = table.users.entry(share).or_insert_with(|| Usage::of_somebody_new(now));
