@@ -14,7 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from sources import REPOSITORY, copy_sources
+
 PACKAGES = ["mfa-core", "pam-mfa"]
 CARGO = os.environ.get("CARGO", "cargo")
 
@@ -35,20 +36,6 @@ def main():
     if unexplained:
         sys.exit("error: no test sees these, and docs/mutation.md does not say why:\n  " + "\n  ".join(unexplained))
     print(f"{len(survivors)} survive, each for a reason in docs/mutation.md")
-
-
-def copy_sources(tree):
-    """A copy is what gets broken. What is the same is left alone, or all would be built again."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=REPOSITORY, check=True, capture_output=True, text=True,
-    ).stdout.split("\0")
-    for name in filter(None, listed):
-        source, copy = REPOSITORY / name, tree / name
-        if not source.is_file() or copy.exists() and copy.read_bytes() == source.read_bytes():
-            continue
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, copy)
 
 
 def survivors_of_the_tests_beside(package, tree, target, environment, words):

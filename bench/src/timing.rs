@@ -102,7 +102,7 @@ fn compare_once(folder: &Path, answer: &str, samples: u32, tolerance: f64) -> Sh
     set_up(&FileStore::at(&store), samples, clock.now());
     crate::sync();
     let stack = Stack::new(&format!("auth required pam_mfa.so store={}", store.display()));
-    let typed = if answer == ANSWERS[0] { clock.wrong() } else { "ZZZZYYYYXXXXWWWW".to_owned() };
+    let typed = if answer == ANSWERS[0] { clock.wrong() } else { "YYYYZZZZ22223333".to_owned() };
 
     let mut taken: Vec<Vec<Duration>> = Class::ALL.map(|_| Vec::new()).into();
     for number in 0..samples {

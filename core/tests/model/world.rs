@@ -273,7 +273,7 @@ impl World {
             Types::Bypass => {
                 vec![self.account.bypass.as_ref().map_or(BYPASS.to_owned(), |bypass| bypass.code.clone())]
             }
-            Types::Letters => vec!["ZZZZYYYYXXXXWWWW".to_owned()],
+            Types::Letters => vec!["YYYYZZZZ22223333".to_owned()],
             Types::Behind { which, away } => {
                 let code = of(*which, *away);
                 // Behind a password whose last letter is none of a code.

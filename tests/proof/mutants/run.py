@@ -14,7 +14,9 @@ except ModuleNotFoundError:
     import tomli as tomllib
 
 HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parents[2]
+sys.path.insert(0, str(HERE.parents[2] / "scripts"))
+from sources import REPOSITORY, copy_sources, write  # noqa: E402
+
 PROGRAMS = ["pam-mfa", "mfa-enroll", "mfa-admin"]
 ARTIFACTS = ["libpam_mfa.so", "mfa-enroll", "mfa-admin"]
 
@@ -71,25 +73,6 @@ def check(mutants):
             texts[file] = text.replace(old, new)
     if rotten:
         sys.exit("error: these edits fit no more, see tests/proof/mutants/list.toml\n" + "\n".join(rotten))
-
-
-def copy_sources(tree):
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=REPOSITORY, check=True, capture_output=True, text=True,
-    ).stdout.split("\0")
-    for name in filter(None, listed):
-        source = REPOSITORY / name
-        if source.is_file():
-            write(tree / name, source.read_bytes())
-
-
-def write(path, content):
-    """Leaves alone what is the same, so that only what depends on a change is built again."""
-    if path.exists() and path.read_bytes() == content:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
 
 
 def try_one(mutant, tree, target, options):

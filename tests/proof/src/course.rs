@@ -1,5 +1,7 @@
 //! What a trial is run with: on which module, how often, and with which seed.
 
+use mfa_test_harness::moments::PARTS;
+
 use crate::adapters::Module;
 
 /// One trial of one module.
@@ -49,5 +51,10 @@ impl Random {
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound.max(1)).expect("a usize has 64 bits at most");
         usize::try_from(self.next() % bound).expect("it is below a usize")
+    }
+
+    /// A part of a time, for [`mfa_test_harness::Moments::after`].
+    pub(crate) fn part(&mut self) -> u32 {
+        u32::try_from(self.next() % u64::from(PARTS)).expect("it is below a u32")
     }
 }

@@ -1,15 +1,13 @@
 //! kill -9 at any moment: the next login works, no code works twice, no lock is left, no secret is lost.
 
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use mfa_test_harness::{Host, Login, Store};
+use mfa_test_harness::{Host, Login, Moments, Store, moments};
 
 use crate::adapters::{Extra, Module, Person, World};
 use crate::calls::described;
 use crate::changes::{CHANGES, Scene};
-use crate::course::{Course, Random};
+use crate::course::Course;
 use crate::enrollment;
 use crate::play::Told;
 use crate::scoreboard::{Attempt, Finding, Tally, Unfit};
@@ -20,15 +18,17 @@ pub(crate) fn login_at_random_moments(course: &Course) -> Finding {
     let (undamaged, alice) = World::of_alice(course.module, Extra::Nothing, &mut random);
     let mut world = undamaged.copy();
     let mut step = alice.now;
-    let mut moments = Moments { random, span: duration_of(held(&world, &alice, step)) };
+    let (took, undisturbed) = moments::timed(held(&world, &alice, step));
+    assert!(undisturbed.let_in(), "nothing befell this login");
+    let mut moments = Moments::within(took);
     step += 1;
     let (mut tally, mut cut_short) = (Tally::default(), 0);
     for _ in 0..course.count {
         let mut login = held(&world, &alice, step).start();
         login.wait_for_the_call();
-        let moment = moments.draw();
+        let moment = moments.after(random.part());
         login.let_go();
-        spin(moment);
+        moments::spin(moment);
         let killed = login.kill();
         if killed.returned.is_empty() {
             cut_short += 1;
@@ -193,46 +193,4 @@ fn stops_of(login: Login) -> usize {
 fn held(world: &World, person: &Person, step: u64) -> Login {
     let host = Host { starts_held: true, ..Host::default() };
     world.login(person, step).host(host).types(person.code(step))
-}
-
-/// From the call of pam_authenticate(3) to its return.
-fn duration_of(login: Login) -> Duration {
-    let mut login = login.start();
-    login.wait_for_the_call();
-    let begun = Instant::now();
-    login.let_go();
-    login.wait_for_the_return();
-    let took = begun.elapsed();
-    assert!(login.finish().let_in(), "nothing befell this login");
-    took
-}
-
-/// A sleep is too coarse.
-fn spin(moment: Duration) {
-    let begun = Instant::now();
-    while begun.elapsed() < moment {
-        thread::yield_now();
-    }
-}
-
-/// Moments from 0 to `span`, which goes after what the machine does: half of them are to come before the answer.
-struct Moments {
-    random: Random,
-    span: Duration,
-}
-
-impl Moments {
-    fn draw(&mut self) -> Duration {
-        const PARTS: u32 = 1000;
-        let part = self.random.below(PARTS.try_into().expect("a usize has 32 bits at least"));
-        self.span * u32::try_from(part).expect("it is below 1000") / PARTS
-    }
-
-    fn later(&mut self) {
-        self.span = self.span * 10 / 9;
-    }
-
-    fn earlier(&mut self) {
-        self.span = self.span * 9 / 10;
-    }
 }
