@@ -30,8 +30,10 @@ enum Class {
     Unknown,
     /// A name that can't be anybody's.
     Impossible,
-    /// An account that has no device.
+    /// An account that never had a device.
     NotEnrolled,
+    /// An account whose last device was removed.
+    Removed,
     /// Three failures a moment ago.
     Throttled,
     /// Fifty failures: disabled for good.
@@ -39,8 +41,15 @@ enum Class {
 }
 
 impl Class {
-    const ALL: [Self; 6] =
-        [Self::Wrong, Self::Unknown, Self::Impossible, Self::NotEnrolled, Self::Throttled, Self::Disabled];
+    const ALL: [Self; 7] = [
+        Self::Wrong,
+        Self::Unknown,
+        Self::Impossible,
+        Self::NotEnrolled,
+        Self::Removed,
+        Self::Throttled,
+        Self::Disabled,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -48,6 +57,7 @@ impl Class {
             Self::Unknown => "unknown",
             Self::Impossible => "impossible",
             Self::NotEnrolled => "not-enrolled",
+            Self::Removed => "removed",
             Self::Throttled => "throttled",
             Self::Disabled => "disabled",
         }
@@ -158,7 +168,7 @@ fn set_up(store: &FileStore, samples: u32, now: u64) {
         for number in 0..samples {
             let failures = match class {
                 Class::Unknown | Class::Impossible => continue,
-                Class::Wrong | Class::NotEnrolled => Failures::default(),
+                Class::Wrong | Class::NotEnrolled | Class::Removed => Failures::default(),
                 Class::Throttled => Failures { count: 3, last: now },
                 Class::Disabled => Failures { count: 50, last: now },
             };
@@ -181,6 +191,15 @@ fn set_up(store: &FileStore, samples: u32, now: u64) {
                     Ok(())
                 })
                 .expect("a record in a new store");
+            if class == Class::Removed {
+                store
+                    .update(Account::User(&user), Access::Change, |record| {
+                        record.devices.list.clear();
+                        record.state.devices.clear();
+                        Ok(())
+                    })
+                    .expect("a record that was there a moment ago");
+            }
         }
     }
 }

@@ -34,28 +34,22 @@ pub(crate) fn verify_answer<S: Store>(
     store: &S,
     policy: &Policy,
 ) -> Result<Verdict> {
-    match user.map(|user| verify_account(Account::User(user), attempt, store, policy)) {
-        Some(Err(Error::NotEnrolled)) | None => {}
-        Some(decided) => return decided,
-    }
-    // Nobody's login: the same work on nobody's account, whatever that account says.
-    let name = user.map(UserName::as_str).unwrap_or_default();
-    let shard = Shard::of(store.key()?.short_tag(&[b"decoy", name.as_bytes()]));
-    match verify_account(Account::Decoy(shard), attempt, store, policy) {
-        // What is wrong with the store is so for everybody; what is wrong with a decoy must not show who has none.
-        Err(error @ (Error::NoStore { .. } | Error::KeyLost { .. })) => Err(error),
-        Ok(_) | Err(_) => Ok(Verdict::Refuse(Refusal::NotEnrolled)),
+    match verify_account(user, attempt, store, policy) {
+        Err(Error::NotEnrolled) => Ok(Verdict::Refuse(Refusal::NotEnrolled)),
+        decided => decided,
     }
 }
 
 fn verify_account<S: Store>(
-    account: Account<'_>,
+    user: Option<&UserName>,
     attempt: &Attempt<'_>,
     store: &S,
     policy: &Policy,
 ) -> Result<Verdict> {
     let key = store.key()?;
-    let source = source(key, account, attempt.remote_host);
+    let name = user.map(UserName::as_str).unwrap_or_default();
+    let account = Account::OrDecoy(user, Shard::of(key.short_tag(&[b"decoy", name.as_bytes()])));
+    let source = source(key, name, attempt.remote_host);
     let typed = match attempt.answer {
         Answer::Code(code) => &Typed::exactly(code.clone()),
         Answer::Tails(typed) => typed,
@@ -64,7 +58,7 @@ fn verify_account<S: Store>(
             let codes = |record: &Record| (record.devices.recovery.clone(), record.devices.bypass.clone());
             let read = store.update(account, Access::Login, |record| Ok(codes(record)))?;
             let position = recovery::position(read.0.as_ref(), read.1.as_ref(), key, code)?;
-            return store.update(account, Access::Login, |record| {
+            return decide(store, account, |record| {
                 let position = position.filter(|_| codes(record) == read);
                 let occasion = attempt.occasion(source, record);
                 let (set, bypass) = (record.devices.recovery.as_ref(), record.devices.bypass.as_ref());
@@ -72,7 +66,7 @@ fn verify_account<S: Store>(
             });
         }
     };
-    store.update(account, Access::Login, |record| {
+    decide(store, account, |record| {
         let devices = record.devices.open(key)?;
         let occasion = attempt.occasion(source, record);
         if let Answer::Code(code) = attempt.answer
@@ -81,6 +75,18 @@ fn verify_account<S: Store>(
             return Ok(accepted);
         }
         Ok(verify(&devices, &mut record.state, typed, occasion, policy))
+    })
+}
+
+/// Decides on a record; whatever a decoy's says, it lets nobody in.
+fn decide<S: Store>(
+    store: &S,
+    account: Account<'_>,
+    mut verdict: impl FnMut(&mut Record) -> Result<Verdict>,
+) -> Result<Verdict> {
+    store.update(account, Access::Login, |record| match verdict(record)? {
+        _ if record.is_decoy => Ok(Verdict::Refuse(Refusal::NotEnrolled)),
+        verdict => Ok(verdict),
     })
 }
 
@@ -105,11 +111,7 @@ fn verify_scratch_code(
 }
 
 /// The name of an address in one account's record: a keyed hash, of a whole /64 for IPv6, where one host has them all.
-fn source(key: &HostKey, account: Account<'_>, remote_host: Option<&str>) -> Source {
-    let user = match account {
-        Account::User(user) => user.as_str(),
-        Account::Decoy(_) => "(decoy)",
-    };
+fn source(key: &HostKey, user: &str, remote_host: Option<&str>) -> Source {
     let place = match remote_host {
         None => "local".to_owned(),
         Some(host) => match host.parse::<std::net::IpAddr>().map(|address| address.to_canonical()) {

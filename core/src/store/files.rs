@@ -226,10 +226,9 @@ impl FileStore {
     }
 
     /// The folder of an account, locked. None if the account has none.
-    fn lock_account(&self, place: &Place) -> Result<Option<Locked>> {
-        let root = self.open_root()?;
+    fn lock_account(&self, root: &File, place: &Place) -> Result<Option<Locked>> {
         let parent_path = self.root.join(place.parent);
-        let Some(parent) = open_folder(&root, OsStr::new(place.parent), &parent_path, &self.owners)? else {
+        let Some(parent) = open_folder(root, OsStr::new(place.parent), &parent_path, &self.owners)? else {
             return Ok(None);
         };
         loop {
@@ -238,19 +237,49 @@ impl FileStore {
                 return Ok(None);
             };
             let locked = Locked::wait_for(folder, path, place.patience)?;
-            if locked.is_still(&parent, &place.name)? {
+            // Not for a decoy: nothing depends on which folder it was, and a login that comes to it has looked for an account before.
+            if place.patience == Patience::OfADecoy || locked.is_still(&parent, &place.name)? {
                 return Ok(Some(locked));
             }
             // Another folder has taken its place meanwhile, as when a backup is restored: that one counts.
         }
     }
 
-    fn create_account(&self, place: &Place) -> Result<Locked> {
+    fn create_account(&self, root: &File, place: &Place) -> Result<Locked> {
         let path = self.root.join(place.parent);
-        let parent = ensure_folder(&self.open_root()?, OsStr::new(place.parent), &path, 0o700, &self.owners)?;
+        let parent = ensure_folder(root, OsStr::new(place.parent), &path, 0o700, &self.owners)?;
         let path = path.join(&place.name);
         ensure_folder(&parent, &place.name, &path, 0o700, &self.owners)?;
-        self.lock_account(place)?.ok_or(Error::NoStore { path })
+        self.lock_account(root, place)?.ok_or(Error::NoStore { path })
+    }
+
+    /// [`Store::update`] of the one account that is there, or not.
+    fn update_one<T>(
+        &self,
+        root: &File,
+        place: &Place,
+        access: Access,
+        decide: &mut impl FnMut(&mut Record) -> Result<T>,
+    ) -> Result<T> {
+        let locked = match (self.lock_account(root, place)?, access) {
+            (Some(locked), _) => locked,
+            (None, Access::Login) => return Err(Error::NotEnrolled),
+            (None, Access::Change | Access::Repair) => self.create_account(root, place)?,
+        };
+        let mut before = self.load(&locked, place, access)?;
+        let mut record = before.record.clone();
+        let answer = decide(&mut record)?;
+        match self.commit(&locked, place, &before, &record) {
+            // A disk that is full where overwriting needs space (btrfs, ZFS, thin volumes): decide again as on a read-only one.
+            Err(error) if access == Access::Login && is_full(&error) => {
+                before.record.durability = until_reboot();
+                let mut record = before.record.clone();
+                let answer = decide(&mut record)?;
+                self.commit(&locked, place, &before, &record)?;
+                Ok(answer)
+            }
+            committed => committed.map(|()| answer),
+        }
     }
 
     /// What is on disk, and in `/run`, of a locked account.
@@ -294,7 +323,8 @@ impl FileStore {
                 Err(error) => return Err(error),
             },
         };
-        let record = Record { devices, state, pending, durability, notes: Vec::new() };
+        let is_decoy = place.is_decoy();
+        let record = Record { devices, state, pending, durability, notes: Vec::new(), is_decoy };
         Ok(Loaded { record, slots, elsewhere, access })
     }
 
@@ -466,26 +496,23 @@ impl Store for FileStore {
         access: Access,
         mut decide: impl FnMut(&mut Record) -> Result<T>,
     ) -> Result<T> {
-        let place = Place::of(account, access);
-        let locked = match (self.lock_account(&place)?, access) {
-            (Some(locked), _) => locked,
-            (None, Access::Login) => return Err(Error::NotEnrolled),
-            (None, Access::Change | Access::Repair) => self.create_account(&place)?,
-        };
-        let mut before = self.load(&locked, &place, access)?;
-        let mut record = before.record.clone();
-        let answer = decide(&mut record)?;
-        match self.commit(&locked, &place, &before, &record) {
-            // A disk that is full where overwriting needs space (btrfs, ZFS, thin volumes): decide again as on a read-only one.
-            Err(error) if access == Access::Login && is_full(&error) => {
-                before.record.durability = until_reboot();
-                let mut record = before.record.clone();
-                let answer = decide(&mut record)?;
-                self.commit(&locked, &place, &before, &record)?;
-                Ok(answer)
+        let root = self.open_root()?;
+        let (user, decoy) = match account {
+            Account::User(user) => return self.update_one(&root, &Place::of_user(user), access, &mut decide),
+            Account::Decoy(shard) => {
+                return self.update_one(&root, &Place::of_decoy(shard, access), access, &mut decide);
             }
-            committed => committed.map(|()| answer),
+            Account::OrDecoy(user, shard) => (user, Place::of_decoy(shard, access)),
+        };
+        match user.map(|user| self.update_one(&root, &Place::of_user(user), access, &mut decide)) {
+            Some(Err(Error::NotEnrolled)) | None => {}
+            Some(done) => return done,
         }
+        self.update_one(&root, &decoy, access, &mut decide).map_err(|error| {
+            // What is wrong with the store is so for everybody.
+            let is_of_all = matches!(error, Error::NoStore { .. } | Error::KeyLost { .. });
+            if is_of_all { error } else { Error::NotEnrolled }
+        })
     }
 
     fn accounts(&self) -> Result<Vec<UserName>> {
@@ -502,8 +529,9 @@ impl Store for FileStore {
     }
 
     fn history(&self, user: &UserName) -> Result<Vec<Change>> {
-        let place = Place::of(Account::User(user), Access::Login);
-        let Some(locked) = self.lock_account(&place)? else { return Ok(Vec::new()) };
+        let Some(locked) = self.lock_account(&self.open_root()?, &Place::of_user(user))? else {
+            return Ok(Vec::new());
+        };
         let mut changes = super::history::read(&locked, &self.owners)?;
         let last = changes.last().map_or(0, |change| change.number);
         let devices = match locked.read(DEVICES, &self.owners)? {
@@ -531,20 +559,22 @@ struct Place {
 }
 
 impl Place {
-    fn of(account: Account<'_>, access: Access) -> Self {
-        match account {
-            Account::User(user) => {
-                let patience = Patience::Bounded;
-                Self { user: user.clone(), parent: "users", name: user.as_str().into(), patience }
-            }
-            Account::Decoy(shard) => Self {
-                user: UserName::decoy(),
-                parent: "decoy",
-                name: shard.name().into(),
-                // Two who enroll first at the same time make the decoys: one after the other, as with any account.
-                patience: if access == Access::Login { Patience::OfADecoy } else { Patience::Bounded },
-            },
+    fn of_user(user: &UserName) -> Self {
+        Self { user: user.clone(), parent: "users", name: user.as_str().into(), patience: Patience::Bounded }
+    }
+
+    fn of_decoy(shard: Shard, access: Access) -> Self {
+        Self {
+            user: UserName::decoy(),
+            parent: "decoy",
+            name: shard.name().into(),
+            // Two who enroll first at the same time make the decoys: one after the other, as with any account.
+            patience: if access == Access::Login { Patience::OfADecoy } else { Patience::Bounded },
         }
+    }
+
+    fn is_decoy(&self) -> bool {
+        self.user == UserName::decoy()
     }
 }
 

@@ -37,8 +37,9 @@ pub trait Store {
     /// but nothing else is different, and the same update may be tried again.
     ///
     /// # Errors
-    /// [`crate::Error::NotEnrolled`] from [`Access::Login`] to an account without a device, before `decide` runs; what `decide`
-    /// returns; whatever kept the record from being read or written.
+    /// [`crate::Error::NotEnrolled`] from [`Access::Login`] to an account without a device, before `decide` runs, and for whatever fails
+    /// with a decoy alone, which must not show who has no device; what `decide` returns; whatever kept the record from being read or
+    /// written.
     fn update<T>(
         &self,
         account: Account<'_>,
@@ -85,6 +86,8 @@ pub enum Account<'a> {
     /// Nobody's: what a login of an account without devices is checked against, so that it takes the same work. There are several;
     /// the name that was tried chooses one, so that many names at once do not queue up where accounts of their own would not.
     Decoy(Shard),
+    /// A person's, or a decoy where that person has no device or where nobody can have that name: for [`Access::Login`].
+    OrDecoy(Option<&'a UserName>, Shard),
 }
 
 /// What an update may do.
@@ -145,6 +148,8 @@ pub struct Record {
     pub durability: Durability,
     /// What this update does, for the history.
     pub notes: Vec<Change>,
+    /// Whether it is nobody's.
+    pub is_decoy: bool,
 }
 
 impl Record {
