@@ -4,7 +4,7 @@
 source "$(dirname "$0")/../docker/lib.sh"
 cd "$repository"
 
-checks=(format clippy clippy-panic-for-tests doc dependencies advisories assurance shell man forbidden module-tree module-binary)
+checks=(format clippy clippy-panic-for-tests doc dependencies advisories assurance planted shell man forbidden module-tree module-binary)
 python=${PYTHON:-/usr/bin/python3}
 if ! command -v cargo >/dev/null; then PATH=$HOME/.cargo/bin:$PATH; fi
 
@@ -80,6 +80,9 @@ has_cargo_deny() { command -v cargo-deny >/dev/null; }
 
 # What docs/assurance.md names has to be there.
 check_assurance() { tests_of test_assurance.py && "$python" -B scripts/assurance.py; }
+
+# Every bug of `make proof-mutants` can still be planted where its list says.
+check_planted() { "$python" -B tests/proof/mutants/run.py --check; }
 
 # The tests of a check that is a program of its own.
 tests_of() { "$python" -B -m unittest discover --quiet --start-directory scripts --pattern "$1"; }

@@ -22,11 +22,13 @@ ARTIFACTS = ["libpam_mfa.so", "mfa-enroll", "mfa-admin"]
 
 
 def main():
+    mutants = tomllib.loads((HERE / "list.toml").read_text())["mutant"]
+    check(mutants)
+    if sys.argv[1:] == ["--check"]:
+        return
     options = arguments()
     work = options.target / "proof" / "mutants"
     tree, target = work / "tree", work / "target"
-    mutants = tomllib.loads((HERE / "list.toml").read_text())["mutant"]
-    check(mutants)
     chosen = [m for m in mutants if not options.words or any(word in m["name"] for word in options.words)]
     if not chosen:
         sys.exit(f"no mutant has {' or '.join(options.words)} in its name")
@@ -55,6 +57,7 @@ def arguments():
     parser.add_argument("--target", type=Path, required=True, help="the target folder")
     parser.add_argument("--kit", type=Path, required=True, help="the built proof kit")
     parser.add_argument("--application", type=Path, required=True, help="the built pam-application")
+    parser.add_argument("--check", action="store_true", help="alone: only see whether every edit still fits the sources")
     parser.add_argument("--all-trials", action="store_true", help="go on after the first trial that fails")
     parser.add_argument("words", nargs="*", help="only mutants with one of these in their name")
     return parser.parse_args()
