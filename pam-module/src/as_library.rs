@@ -77,7 +77,7 @@ pub fn log_in(session: Session, arguments: &[&CStr]) -> Ended {
     }
     let outcome = login::authenticate(&mut host, arguments);
     let factor = match &outcome {
-        Outcome::Accepted(factor) => Some(factor.clone()),
+        Outcome::Accepted { factor, .. } => Some(factor.clone()),
         Outcome::EnrollPending | Outcome::NotAsked | Outcome::Refused { .. } => None,
     };
     let auth = number(outcome.finish(&mut host));

@@ -60,7 +60,7 @@ pub(crate) trait Host {
     /// The mark that was left in this login, if any.
     fn mark(&self) -> Option<Mark>;
 
-    /// Asks PAM to pause before the program learns of the refusal. Never sleeps.
+    /// Asks PAM to pause before the program learns of a refusal, by whichever module. Never sleeps.
     fn delay_after_refusal(&mut self, pause: std::time::Duration);
 
     /// Writes to the log. If it can't be written, that changes nothing.

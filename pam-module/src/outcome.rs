@@ -13,7 +13,10 @@ use crate::options::Delay;
 /// How the auth phase ended. Exactly one arm lets anybody in.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    Accepted(Factor),
+    Accepted {
+        factor: Factor,
+        delay: Delay,
+    },
     /// The person has no device and is to get one in the account phase; until then nobody is let in by this module.
     EnrollPending,
     /// The password check that `mfad` makes before a first device: there can be no code yet.
@@ -59,7 +62,7 @@ pub(crate) enum Reason {
     InternalError,
 }
 
-/// The pause that is asked for after a refusal; PAM varies it by half.
+/// The pause that is asked for if the login is refused, here or later in the stack; PAM varies it by half.
 const PAUSE: Duration = Duration::from_secs(2);
 
 impl Outcome {
@@ -80,7 +83,7 @@ impl Outcome {
 
     fn code(&self) -> PamResultCode {
         match self {
-            Self::Accepted(_) => PamResultCode::PAM_SUCCESS,
+            Self::Accepted { .. } => PamResultCode::PAM_SUCCESS,
             Self::EnrollPending | Self::NotAsked => PamResultCode::PAM_IGNORE,
             Self::Refused { reason, .. } => reason.code(),
         }
@@ -88,10 +91,10 @@ impl Outcome {
 
     fn wants_pause(&self) -> bool {
         match self {
-            Self::Accepted(_)
-            | Self::EnrollPending
-            | Self::NotAsked
-            | Self::Refused { delay: Delay::None, .. } => false,
+            // PAM pauses only if the whole stack fails: a wrong password behind a right code must not be answered sooner than behind a
+            // wrong one.
+            Self::Accepted { delay, .. } => *delay == Delay::OnRefusal,
+            Self::EnrollPending | Self::NotAsked | Self::Refused { delay: Delay::None, .. } => false,
             Self::Refused { reason, delay: Delay::OnRefusal } => match reason {
                 // Nothing was guessed.
                 Reason::Cancelled | Reason::ConversationFailed => false,
@@ -110,7 +113,7 @@ impl Outcome {
 
     fn event(&self) -> (Priority, Event) {
         match self {
-            Self::Accepted(factor) => (Priority::Info, Verdict::Accept(factor.clone()).event()),
+            Self::Accepted { factor, .. } => (Priority::Info, Verdict::Accept(factor.clone()).event()),
             Self::EnrollPending => (Priority::Info, Event::new("enroll-pending")),
             Self::NotAsked => (Priority::Debug, Event::new("not-asked")),
             Self::Refused { reason, .. } => reason.event(),

@@ -19,7 +19,7 @@ pub trait Conversation {
     /// One message of a module, and what the application says to it.
     fn answer(&mut self, style: Style, text: &[u8]) -> Reply;
 
-    /// What libpam asks the application to wait after a failure: nothing waits here.
+    /// What libpam asks the application to wait after a failure: nothing waits here. (It calls after a success too, which does not wait.)
     fn delay(&mut self, microseconds: u32);
 }
 
@@ -241,7 +241,10 @@ extern "C" fn converse(
 }
 
 /// What libpam calls instead of sleeping after a failure.
-extern "C" fn delayed(_result: c_int, microseconds: c_uint, application: *mut c_void) {
+extern "C" fn delayed(result: c_int, microseconds: c_uint, application: *mut c_void) {
+    if PamCode(result) == PamCode::SUCCESS {
+        return;
+    }
     // SAFETY: as in `converse`.
     let conversation = unsafe { &mut *application.cast::<Box<dyn Conversation>>() };
     conversation.delay(microseconds);

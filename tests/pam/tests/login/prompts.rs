@@ -176,10 +176,21 @@ fn a_refusal_asks_libpam_to_wait_and_an_accepted_login_does_not() {
         alice.login_through(&store.stack_with("nodelay")).types(alice.wrong_code(alice.now, 1)).run();
     assert_refused(&nodelay, PamCode::AUTH_ERR, "wrong");
     assert!(nodelay.delay_asked.is_zero(), "{nodelay:#?}");
-    // A wait that is asked for is only made use of after a failure; libpam calls back with 0 or not at all.
+    // A wait that is asked for is only made use of after a failure.
     let accepted = alice.login(&store).types(alice.code(alice.now)).run();
     assert_let_in(&accepted);
     assert!(accepted.delay_asked.is_zero(), "{accepted:#?}");
+}
+
+#[test]
+fn behind_a_right_code_a_refusal_by_another_module_waits_as_behind_a_wrong_one() {
+    let (store, alice) = alice();
+    let stack = Stack::new(&format!("auth required {}\nauth required pam_deny.so", store.module()));
+    for code in [alice.code(alice.now), alice.wrong_code(alice.now, 0)] {
+        let login = alice.login_through(&stack).types(code).run();
+        assert_eq!(login.result(), PamCode::AUTH_ERR);
+        assert!((1.0..=3.0).contains(&login.delay_asked.as_secs_f32()), "{login:#?}");
+    }
 }
 
 #[test]
