@@ -84,9 +84,9 @@ fn decide<S: Store>(
     account: Account<'_>,
     mut verdict: impl FnMut(&mut Record) -> Result<Verdict>,
 ) -> Result<Verdict> {
-    store.update(account, Access::Login, |record| match verdict(record)? {
-        _ if record.is_decoy => Ok(Verdict::Refuse(Refusal::NotEnrolled)),
-        verdict => Ok(verdict),
+    store.update(account, Access::Login, |record| {
+        let verdict = verdict(record)?;
+        Ok(if record.is_decoy { Verdict::Refuse(Refusal::NotEnrolled) } else { verdict })
     })
 }
 
