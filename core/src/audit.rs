@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::devices::is_invisible;
+use crate::one_line::is_printable;
 use crate::verify::{Factor, Refusal, Verdict};
 
 /// How one login or one change ended, as it is logged.
@@ -64,7 +64,7 @@ fn escaped(value: &[u8]) -> String {
         for character in chunk.valid().chars() {
             match character {
                 '\\' => text.push_str("\\\\"),
-                _ if character.is_control() || is_invisible(character) => {
+                _ if !is_printable(character) => {
                     let _ = write!(text, "\\u{{{:x}}}", u32::from(character));
                 }
                 _ => text.push(character),

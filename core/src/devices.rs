@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::hex::Hex;
 use crate::history::Change;
+use crate::one_line::is_printable;
 use crate::otp::{Algorithm, BadParameter, Digits, Generator, LookAhead, MovingFactor, Period, Profile};
 use crate::recovery::{self, Bypass, RecoverySet};
 use crate::seal::{Binding, HostKey, Sealed};
@@ -57,18 +58,11 @@ impl FromStr for DeviceName {
         if name.is_empty() || name.chars().count() > Self::MAX_CHARACTERS {
             return Err(BadParameter("a device name must have 1 to 40 characters"));
         }
-        if name.chars().any(|c| c.is_control() || is_invisible(c)) {
+        if !name.chars().all(is_printable) {
             return Err(BadParameter("a device name can't hold control or invisible characters"));
         }
         Ok(Self(name.to_owned()))
     }
-}
-
-/// Characters that reorder or hide text in a terminal or a log.
-pub(crate) fn is_invisible(character: char) -> bool {
-    matches!(character,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 impl TryFrom<String> for DeviceName {

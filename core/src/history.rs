@@ -8,8 +8,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::devices::{Device, DeviceId, is_invisible};
+use crate::devices::{Device, DeviceId};
 use crate::hex::Hex;
+use crate::one_line::{self, one_line};
 
 /// The longest origin, in characters.
 const MAX_ORIGIN_CHARACTERS: usize = 120;
@@ -22,8 +23,7 @@ pub struct Origin(String);
 impl Origin {
     /// Takes any text; what would break a line or hide in it becomes `?`, and what is too long is cut.
     pub fn new(text: &str) -> Self {
-        let printable = |c: char| if c.is_control() || is_invisible(c) { '?' } else { c };
-        Self(text.trim().chars().take(MAX_ORIGIN_CHARACTERS).map(printable).collect())
+        Self(one_line(text, MAX_ORIGIN_CHARACTERS))
     }
 
     /// The text.
@@ -63,6 +63,7 @@ pub struct Change {
     /// To which device. None: to the account.
     pub device: Option<DeviceId>,
     /// What the device was called then (after a renaming: from then on), or a note on a bypass code.
+    #[serde(deserialize_with = "one_line::deserialize")]
     pub name: String,
     /// Who did it, from where.
     pub by: Origin,
@@ -186,7 +187,7 @@ impl Change {
                 "-" => None,
                 id => Some(id.parse::<Hex<8>>().ok()?),
             },
-            name: next()?.to_owned(),
+            name: one_line(next()?, one_line::MOST_CHARACTERS),
             by: Origin::new(next()?),
         };
         next().is_none().then_some(change)
@@ -219,6 +220,15 @@ mod tests {
         let origin = Origin::new(" sshd\tfrom\n\u{1b}[31m\u{202e}evil ");
         assert_eq!(origin.as_str(), "sshd?from??[31m?evil");
         assert_eq!(Origin::new(&"x".repeat(500)).as_str().len(), 120);
+    }
+
+    #[test]
+    fn a_name_that_somebody_wrote_into_the_file_moves_no_cursor() {
+        let evil = "x\u{1b}[2Jy\u{202e}z";
+        let line = Change::from_line(&format!("1\t2\tenrolled\t-\t{evil}\tby")).unwrap();
+        let text = "number = 1\nat = 2\nwhat = \"enrolled\"\nname = \"x\\u001b[2Jy\u{202e}z\"\nby = \"by\"\n";
+        let table: Change = toml::from_str(text).unwrap();
+        assert_eq!((line.name.as_str(), table.name.as_str()), ("x?[2Jy?z", "x?[2Jy?z"));
     }
 
     #[test]

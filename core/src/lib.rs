@@ -33,6 +33,7 @@ pub mod devices;
 pub mod error;
 pub mod hex;
 pub mod history;
+pub mod one_line;
 pub mod otp;
 pub mod otpauth;
 pub mod policy;

@@ -357,6 +357,12 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_is_as_long_as_its_hash() {
+        let bytes = |algorithm| Profile { algorithm, ..Profile::PLAIN }.seed_bytes();
+        assert_eq!([Algorithm::Sha1, Algorithm::Sha256, Algorithm::Sha512].map(bytes), [20, 32, 64]);
+    }
+
+    #[test]
     fn hotp_gives_the_values_of_rfc_4226_appendix_d() {
         let device = generator(20, Algorithm::Sha1, 6);
         let expected = [

@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::hex::Hex;
 use crate::history::Origin;
+use crate::one_line;
 use crate::otp::Code;
 use crate::seal::HostKey;
 use crate::secret::{Secret, random_bytes};
@@ -160,6 +161,7 @@ pub struct Bypass {
     /// The last second in which it is good.
     pub until: u64,
     /// Why it was issued.
+    #[serde(deserialize_with = "one_line::deserialize")]
     pub reason: String,
     /// Who issued it.
     pub by: Origin,

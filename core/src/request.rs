@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::devices::{DeviceId, DeviceName, Serial, Status};
 use crate::error::{Error, Result};
 use crate::history::{Change, Origin};
+use crate::one_line;
 use crate::otp::{Code, Profile};
 use crate::policy::Policy;
 use crate::recovery::{RecoveryCode, ScratchCode};
@@ -320,6 +321,7 @@ pub struct BypassStatus {
     /// Until when it is good.
     pub until: Timestamp,
     /// Why it was issued.
+    #[serde(deserialize_with = "one_line::deserialize")]
     pub reason: String,
     /// Who issued it.
     pub by: Origin,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mfa_core::devices::Serial;
-use mfa_core::{Error, Response};
+use mfa_core::{Error, Response, one_line};
 use serde::{Deserialize, Serialize};
 
 /// What `mfad` answers.
@@ -31,11 +31,13 @@ pub enum Denial {
     /// The account has a device of that name.
     NameTaken {
         /// The name.
+        #[serde(deserialize_with = "one_line::deserialize")]
         name: String,
     },
     /// The account has no device of that name.
     NoSuchDevice {
         /// The name.
+        #[serde(deserialize_with = "one_line::deserialize")]
         name: String,
     },
     /// The enrollment was cancelled, confirmed or replaced by another one, or is too old.
@@ -52,7 +54,7 @@ pub enum Denial {
     /// No bypass code is waiting.
     NoBypass,
     /// A part of the request is not as it must be; the text says what it must be.
-    BadRequest(String),
+    BadRequest(#[serde(deserialize_with = "one_line::deserialize")] String),
     /// The account is being changed by another program: try again.
     Busy,
     /// The caller asks too much at once, or too often: wait and try again.

@@ -35,6 +35,11 @@ fn user() -> impl Strategy<Value = UserName> {
     "[a-zżółć\\\\@ _][a-zżółć\\\\@ ._-]{1,40}".prop_map(|name| name.parse().unwrap())
 }
 
+/// What free text comes through as it is: the rest arrives with `?` in it, or shorter.
+fn one_line() -> impl Strategy<Value = String> {
+    "[a-zA-Zé(][a-zA-Z0-9é() ]{0,38}[a-z電]"
+}
+
 fn device_name() -> impl Strategy<Value = DeviceName> {
     "[a-zA-Zé(][a-zA-Z0-9é() ]{0,38}".prop_map(|name| name.parse().unwrap())
 }
@@ -240,7 +245,7 @@ fn device_status() -> impl Strategy<Value = DeviceStatus> {
 
 fn account_status() -> impl Strategy<Value = AccountStatus> {
     let bypass =
-        (timestamp(), timestamp(), ".{0,60}", ".{0,60}").prop_map(|(issued_at, until, reason, by)| {
+        (timestamp(), timestamp(), one_line(), ".{0,60}").prop_map(|(issued_at, until, reason, by)| {
             BypassStatus { issued_at, until, reason, by: Origin::new(&by) }
         });
     (vec(device_status(), 0..=8), any::<Option<u8>>(), option::of(bypass)).prop_map(
@@ -250,7 +255,7 @@ fn account_status() -> impl Strategy<Value = AccountStatus> {
 
 fn change() -> impl Strategy<Value = Change> {
     let what = prop_oneof![Just(What::Enrolled), Just(What::Replaced), Just(What::Repaired)];
-    (any::<u64>(), any::<u64>(), what, any::<Option<[u8; 8]>>(), ".{0,40}", ".{0,40}").prop_map(
+    (any::<u64>(), any::<u64>(), what, any::<Option<[u8; 8]>>(), one_line(), ".{0,40}").prop_map(
         |(number, at, what, device, name, by)| Change {
             number,
             at,
@@ -324,14 +329,14 @@ fn denial() -> impl Strategy<Value = Denial> {
         Just(Denial::UnknownCaller),
         Just(Denial::NotEnrolled),
         Just(Denial::TooManyDevices),
-        ".{0,40}".prop_map(|name| Denial::NameTaken { name }),
-        ".{0,40}".prop_map(|name| Denial::NoSuchDevice { name }),
+        one_line().prop_map(|name| Denial::NameTaken { name }),
+        one_line().prop_map(|name| Denial::NoSuchDevice { name }),
         Just(Denial::NoSuchEnrollment),
         Just(Denial::SeedInUse),
         Just(Denial::SerialInUse),
         serial().prop_map(|serial| Denial::NoSuchToken { serial }),
         Just(Denial::NoBypass),
-        ".{0,80}".prop_map(Denial::BadRequest),
+        one_line().prop_map(Denial::BadRequest),
         Just(Denial::Busy),
         Just(Denial::TooMany),
         Just(Denial::NotUnderstood),
@@ -354,6 +359,16 @@ fn survives<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
     let read = decode::<T>(&bytes).expect("what was written is read");
     assert_eq!(message(&read), bytes);
     read
+}
+
+#[test]
+fn what_mfad_says_in_words_moves_no_cursor() {
+    let evil = "no\u{1b}[2J\nroot# \u{202e}ok ";
+    let denial: Reply = Err(Denial::BadRequest(evil.to_owned()));
+    let read: Reply = decode(&message(&denial)).unwrap();
+    assert_eq!(read.unwrap_err(), Denial::BadRequest("no?[2J?root# ?ok".to_owned()));
+    let taken: Reply = decode(&message(&Reply::Err(Denial::NameTaken { name: evil.to_owned() }))).unwrap();
+    assert_eq!(taken.unwrap_err(), Denial::NameTaken { name: "no?[2J?root# ?ok".to_owned() });
 }
 
 proptest! {

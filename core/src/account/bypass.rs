@@ -1,9 +1,9 @@
 //! A code that root issues to let a person in once.
 
 use crate::clock::Timestamp;
-use crate::devices::is_invisible;
 use crate::error::{Error, Result};
 use crate::history::{Change, What};
+use crate::one_line::is_printable;
 use crate::recovery::Bypass;
 use crate::request::{Context, Response};
 use crate::store::{Access, Account, Store};
@@ -27,7 +27,7 @@ pub(crate) fn issue<S: Store>(
     let reason = reason.trim();
     if reason.is_empty()
         || reason.chars().count() > MAX_REASON_CHARACTERS
-        || reason.chars().any(|c| c.is_control() || is_invisible(c))
+        || !reason.chars().all(is_printable)
     {
         return Err(Error::BadRequest("the reason must have 1 to 200 printable characters"));
     }

@@ -582,7 +582,7 @@ impl Place {
 fn pending_file(pending: &Pending, user: &UserName) -> Devices {
     let Pending { device, shown_to } = pending;
     let begun = Timestamp::from_unix_seconds(device.enrolled_at);
-    let change = |by| Change { number: 1, ..Change::of_device(What::Enrolled, device, begun, by) };
+    let change = |by| Change::of_device(What::Enrolled, device, begun, by);
     let mut file = Devices::none(user);
     file.list.push(device.clone());
     file.changes.extend(shown_to.as_ref().map(change));

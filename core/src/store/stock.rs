@@ -22,8 +22,9 @@ use super::trusted::{Mutability, check_private, open_file, open_folder, text};
 use super::{FileStore, Mark, MarkTable, Store};
 use crate::account::marks;
 use crate::clock::Timestamp;
-use crate::devices::{Serial, is_invisible};
+use crate::devices::Serial;
 use crate::error::{Error, Result};
+use crate::one_line::one_line;
 use crate::otp::{Digits, LookAhead, MovingFactor, Period, Profile};
 use crate::seal::{Binding, HostKey, Sealed};
 use crate::secret::Secret;
@@ -84,7 +85,7 @@ impl StockToken {
     /// The same token with its maker's name for itself and for it. What would break a line or hide in it becomes `?`.
     #[must_use]
     pub fn made_by(self, manufacturer: Option<&str>, model: Option<&str>) -> Self {
-        let name = |text: Option<&str>| printable(text.unwrap_or_default());
+        let name = |text: Option<&str>| one_line(text.unwrap_or_default(), MAX_NAME_CHARACTERS);
         Self { manufacturer: name(manufacturer), model: name(model), ..self }
     }
 
@@ -151,8 +152,8 @@ impl StockToken {
             expires_at: optional(next()?)?.map(Timestamp::from_unix_seconds),
             floor: optional(next()?)?,
             drift_steps: next()?.parse().map_err(|_| "its drift is not a number")?,
-            manufacturer: next()?.to_owned(),
-            model: next()?.to_owned(),
+            manufacturer: one_line(next()?, MAX_NAME_CHARACTERS),
+            model: one_line(next()?, MAX_NAME_CHARACTERS),
             assigned_to: match next()? {
                 "" => None,
                 user => Some(user.parse().map_err(|_| "it is assigned to no name")?),
@@ -375,11 +376,6 @@ impl fmt::Display for AsText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.serialize(f)
     }
-}
-
-fn printable(text: &str) -> String {
-    let printable = |c: char| if c.is_control() || is_invisible(c) { '?' } else { c };
-    text.trim().chars().take(MAX_NAME_CHARACTERS).map(printable).collect()
 }
 
 #[cfg(test)]

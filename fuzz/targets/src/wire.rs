@@ -15,7 +15,7 @@ use mfa_wire::{Denial, Envelope, Password, Reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A message without its length, as a request and as a reply. What is understood is the one way to write it, and shows no secret.
+/// A message without its length, as a request and as a reply. What is understood is the one way to write it.
 pub fn wire(bytes: &[u8]) {
     there_and_back::<Envelope>(bytes);
     there_and_back::<Reply>(bytes);
@@ -24,7 +24,6 @@ pub fn wire(bytes: &[u8]) {
 fn there_and_back<T: Serialize + DeserializeOwned + Debug>(bytes: &[u8]) {
     let Ok(message) = frame::decode::<T>(bytes) else { return };
     let shown = format!("{message:?}");
-    assert!(!shown.contains("expose"), "{shown}");
     // There is no shorter way to write it than ours.
     assert!(bytes.len() <= MAX_BYTES || frame::encode(&message).is_err());
     let Ok(encoded) = frame::encode(&message) else { return };

@@ -186,6 +186,21 @@ fn the_corpora_of_states_and_messages_are_those_of_this_version() {
     }
 }
 
+#[test]
+fn a_message_in_words_shows_no_secret() {
+    for (name, bytes) in mfa_fuzz_targets::wire_examples() {
+        let envelope = mfa_wire::frame::decode::<mfa_wire::Envelope>(&bytes);
+        let reply = mfa_wire::frame::decode::<mfa_wire::Reply>(&bytes);
+        let shown = if name.starts_with("request") { format!("{envelope:?}") } else { format!("{reply:?}") };
+        assert!(shown.starts_with("Ok("), "{name}: {shown}");
+        for secret in
+            ["12345678901234567890", "49, 50, 51", "hunter2", "755224", "287082", "AAAA", "11112222"]
+        {
+            assert!(!shown.contains(secret), "{name}: {shown}");
+        }
+    }
+}
+
 /// What a login comes to stands below a script, a line each: `# accepted device=phone`. So a script shows what its name says.
 #[test]
 fn the_logins_of_a_script_end_as_it_says() {
