@@ -2,10 +2,10 @@
 //!
 //! Every class has as many users as there are samples, each of whom is refused once: no account is looked at twice, nobody runs into a wait by
 //! being measured. The classes take turns, another one first each time, so that whatever else the machine does meets all of them alike. What
-//! is compared is each class's quartiles of pam_authenticate(3) with those of a wrong code. How much quartiles differ without any reason is
-//! measured too: by the two halves of the wrong codes, the even samples and the odd. Where that noise is above the tolerance nothing is shown.
-//! A machine under load is noisy, so it is tried again up to six times until the classes are alike; a difference that is real shows each time.
-//! It is measured in memory: a disk's sync would hide what the module does.
+//! is compared is each class's quartiles of pam_authenticate(3) with those of a wrong code; of recovery codes the lowest, see below. How much
+//! quartiles differ without any reason is measured too: by the two halves of the wrong codes, the even samples and the odd. Where that noise
+//! is above the tolerance nothing is shown. A machine under load is noisy, so it is tried again up to six times until the classes are alike; a
+//! difference that is real shows each time. It is measured in memory: a disk's sync would hide what the module does.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use mfa_core::{FileStore, Secret, Store, Timestamp, UserName};
 use mfa_test_harness::{PamCode, Stack};
 
 use crate::clock::{Clock, SEED};
-use crate::login::timed;
+use crate::login::{Took, timed};
 
 /// Who is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,55 @@ impl Class {
 }
 
 /// What is typed.
-const ANSWERS: [&str; 2] = ["a code", "a recovery code"];
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Code,
+    RecoveryCode,
+}
+
+impl Answer {
+    const BOTH: [Self; 2] = [Self::Code, Self::RecoveryCode];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Code => "a code",
+            Self::RecoveryCode => "a recovery code",
+        }
+    }
+
+    fn typed(self, clock: &Clock) -> String {
+        match self {
+            Self::Code => clock.wrong(),
+            Self::RecoveryCode => "YYYYZZZZ22223333".to_owned(),
+        }
+    }
+
+    /// The slow hash of a recovery code takes so long that fewer are enough.
+    fn samples(self, samples: u32) -> u32 {
+        match self {
+            Self::Code => samples,
+            Self::RecoveryCode => (samples / 8).max(16),
+        }
+    }
+
+    /// The slow hash takes longer than the machine works on one thing at a stretch: who else works on it is nobody's secret.
+    fn measured(self, took: Took) -> Duration {
+        match self {
+            Self::Code => took.authenticate,
+            Self::RecoveryCode => took.processor,
+        }
+    }
+
+    /// How many of the quartiles are compared. The kernel gives the slow hash its memory now in large pages, now in small ones, and the
+    /// hash takes 16 or 25 ms by that: the upper quartiles of few samples jump from the one to the other whoever is refused.
+    const fn quartiles_compared(self) -> usize {
+        match self {
+            Self::Code => 3,
+            Self::RecoveryCode => 1,
+        }
+    }
+}
+
 const TRIES: u32 = 6;
 
 /// What one measurement has shown.
@@ -85,22 +133,21 @@ enum Shown {
 /// Measures, prints Markdown, and says whether the classes are alike.
 pub(crate) fn compare(folder: &Path, samples: u32, tolerance: f64) -> bool {
     println!("| answer | class | 25 % | median | 75 % | against wrong |\n|---|---|---|---|---|---|");
-    // The slow hash of a recovery code takes so long that fewer are enough.
-    ANSWERS.iter().all(|answer| {
-        let samples = if *answer == ANSWERS[0] { samples } else { (samples / 8).max(16) };
+    Answer::BOTH.into_iter().all(|answer| {
         (1..=TRIES).any(|attempt| {
-            let shown = compare_once(folder, answer, samples, tolerance);
+            let shown = compare_once(folder, answer, answer.samples(samples), tolerance);
+            let attempt = format!("timing: {}: try {attempt} of {TRIES}", answer.name());
             match shown {
                 Shown::Alike => {}
-                Shown::Different => eprintln!("timing: {answer}: try {attempt} of {TRIES}: they differ by more than {tolerance} %"),
-                Shown::Nothing => eprintln!("timing: {answer}: try {attempt} of {TRIES}: this machine is too busy to tell {tolerance} %"),
+                Shown::Different => eprintln!("{attempt}: they differ by more than {tolerance} %"),
+                Shown::Nothing => eprintln!("{attempt}: this machine is too busy to tell {tolerance} %"),
             }
             shown == Shown::Alike
         })
     })
 }
 
-fn compare_once(folder: &Path, answer: &str, samples: u32, tolerance: f64) -> Shown {
+fn compare_once(folder: &Path, answer: Answer, samples: u32, tolerance: f64) -> Shown {
     let folder =
         tempfile::Builder::new().prefix("mfa-timing-").tempdir_in(folder).expect("a folder to measure in");
     let clock = Clock::new(1);
@@ -112,7 +159,7 @@ fn compare_once(folder: &Path, answer: &str, samples: u32, tolerance: f64) -> Sh
     set_up(&FileStore::at(&store), samples, clock.now());
     crate::sync();
     let stack = Stack::new(&format!("auth required pam_mfa.so store={}", store.display()));
-    let typed = if answer == ANSWERS[0] { clock.wrong() } else { "YYYYZZZZ22223333".to_owned() };
+    let typed = answer.typed(&clock);
 
     let mut taken: Vec<Vec<Duration>> = Class::ALL.map(|_| Vec::new()).into();
     for number in 0..samples {
@@ -121,14 +168,17 @@ fn compare_once(folder: &Path, answer: &str, samples: u32, tolerance: f64) -> Sh
             let at = (place + turn) % Class::ALL.len();
             let (took, result) = timed(&stack, &Class::ALL[at].user(number), typed.clone());
             assert_eq!(result, PamCode::AUTH_ERR, "{:?}", Class::ALL[at]);
-            // The slow hash takes longer than the machine works on one thing at a stretch: who else works on it is nobody's secret.
-            taken[at].push(if answer == ANSWERS[0] { took.authenticate } else { took.processor });
+            taken[at].push(answer.measured(took));
         }
     }
     report(answer, &taken, tolerance)
 }
 
-fn report(answer: &str, taken: &[Vec<Duration>], tolerance: f64) -> Shown {
+fn report(answer: Answer, taken: &[Vec<Duration>], tolerance: f64) -> Shown {
+    let difference = |one: [f64; 3], other: [f64; 3]| {
+        let both = one.iter().zip(other).take(answer.quartiles_compared());
+        both.map(|(one, other)| (one / other - 1.0).abs() * 100.0).fold(0.0, f64::max)
+    };
     let half = |odd: usize| quartiles(taken[0].iter().skip(odd).step_by(2).copied());
     let noise = difference(half(0), half(1));
     let wrong = quartiles(taken[0].iter().copied());
@@ -141,7 +191,8 @@ fn report(answer: &str, taken: &[Vec<Duration>], tolerance: f64) -> Shown {
         }
         let [low, median, high] = found;
         println!(
-            "| {answer} | {} | {low:.0} µs | {median:.0} µs | {high:.0} µs | {difference:.1} % (noise {noise:.1} %) |",
+            "| {} | {} | {low:.0} µs | {median:.0} µs | {high:.0} µs | {difference:.1} % (noise {noise:.1} %) |",
+            answer.name(),
             class.name()
         );
     }
@@ -153,11 +204,6 @@ fn quartiles(taken: impl Iterator<Item = Duration>) -> [f64; 3] {
     let mut taken: Vec<Duration> = taken.collect();
     taken.sort_unstable();
     [1, 2, 3].map(|quarter| taken[(taken.len() - 1) * quarter / 4].as_secs_f64() * 1e6)
-}
-
-/// The largest difference of two quartiles, in percent.
-fn difference(one: [f64; 3], other: [f64; 3]) -> f64 {
-    one.iter().zip(other).map(|(one, other)| (one / other - 1.0).abs() * 100.0).fold(0.0, f64::max)
 }
 
 fn set_up(store: &FileStore, samples: u32, now: u64) {
