@@ -43,6 +43,8 @@ pub(crate) struct Fake {
     pub(crate) service: Option<&'static str>,
     pub(crate) answers: VecDeque<Says>,
     pub(crate) remote_host: Vec<u8>,
+    /// PAM_TTY.
+    pub(crate) terminal: Option<&'static str>,
     pub(crate) password: Option<Vec<u8>>,
     pub(crate) prompts: Vec<(String, Echo)>,
     /// What was said to them.
@@ -139,7 +141,7 @@ impl Host for Fake {
         self.asking.map(Into::into)
     }
     fn terminal(&self) -> Option<Vec<u8>> {
-        None
+        self.terminal.map(Into::into)
     }
     fn completed_ssh_methods(&self) -> Vec<String> {
         Vec::new()

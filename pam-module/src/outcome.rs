@@ -215,3 +215,25 @@ fn priority_of(error: &Error) -> Priority {
         | Error::BadRequest(_) => Priority::Error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+
+    #[test]
+    fn a_line_names_the_place_as_far_as_there_is_one() {
+        let line = |terminal, remote_host: &str| {
+            let remote_host = remote_host.into();
+            let mut host = Fake { remote_host, terminal, ..Fake::user("alice") };
+            log(&mut host, Priority::Info, Event::new("enroll-pending"));
+            host.lines.pop().unwrap()
+        };
+        let who = "enroll-pending user=alice service=test";
+        assert_eq!(line(Some("/dev/pts/3"), "192.0.2.1"), format!("{who} rhost=192.0.2.1 tty=/dev/pts/3"));
+        // What sshd says before there is a terminal.
+        assert_eq!(line(Some("ssh"), "192.0.2.1"), format!("{who} rhost=192.0.2.1"));
+        assert_eq!(line(Some(""), ""), who);
+        assert_eq!(line(None, ""), who);
+    }
+}
