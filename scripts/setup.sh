@@ -5,6 +5,7 @@ source "$(dirname "$0")/../docker/lib.sh"
 
 main() {
     check_rust
+    check_space
     local missing
     mapfile -t missing < <(missing_packages)
     if [ ${#missing[@]} -gt 0 ]; then install "building and testing" "${missing[@]}"; fi
@@ -59,6 +60,19 @@ check_rust() {
     if [ "$(printf '%s\n' "$needed" "${found%%-*}" | sort --version-sort | head -n 1)" != "$needed" ]; then
         fail "cargo is $found, and this needs $needed or newer" "$cure"
     fi
+}
+
+# A disk that is full in the middle shows in a hundred strange ways. A whole run of the tests builds 3 GiB.
+check_space() {
+    mkdir -p "$target_folder"
+    check_space_of "$target_folder" 4
+    check_space_of "${TMPDIR:-/tmp}" 1
+}
+
+check_space_of() {
+    local folder=$1 needed=$2 free
+    free=$(df --output=avail --block-size=1M "$folder" | tail -n 1 | tr -dc 0-9)
+    [ "$free" -ge $((needed * 1024)) ] || fail "the disk of $folder has less than $needed GiB left" "building and testing needs them"
 }
 
 # Debian's packages belong to Debian's Python, which is not always the first one in PATH.
