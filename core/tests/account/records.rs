@@ -8,11 +8,13 @@ use std::thread;
 use mfa_core::answer::Answer;
 use mfa_core::otp::{Code, LookAhead, MovingFactor, Period, Profile};
 use mfa_core::request::WhyNotConfirmed;
+use mfa_core::store::{Access, Account};
 use mfa_core::verify::Round;
 use mfa_core::{
-    Caller, Error, Evidence, FileStore, Policy, Refusal, Request, Response, Result, Secret, Timestamp,
-    Verdict,
+    Caller, Error, Evidence, FileStore, Policy, Refusal, Request, Response, Result, Secret, Store as _,
+    Timestamp, Verdict,
 };
+use nix::sys::signal::{SigSet, Signal};
 
 use crate::host::{Host, NOW, Phone, STEP, accepted, refused_as};
 
@@ -349,6 +351,23 @@ fn login_after(damage: impl FnOnce(&Host)) -> Result<Verdict> {
     let (host, phone) = Host::with_alice();
     damage(&host);
     host.log_in("alice", &phone.code(STEP))
+}
+
+#[test]
+fn whoever_holds_a_lock_can_not_be_stopped_from_a_terminal() {
+    let (host, _) = Host::with_alice();
+    let store = FileStore::at(host.path(""));
+    let held_back = || {
+        let mask = SigSet::thread_get_mask().unwrap();
+        [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU].map(|signal| mask.contains(signal))
+    };
+    for access in [Access::Login, Access::Change] {
+        let inside = store.update(Account::User(&"alice".parse().unwrap()), access, |_| Ok(held_back()));
+        assert_eq!((inside.unwrap(), held_back()), ([true; 3], [false; 3]), "{access:?}");
+    }
+    let refused: Result<()> =
+        store.update(Account::User(&"alice".parse().unwrap()), Access::Login, |_| Err(Error::CodeNeeded));
+    assert_eq!((refused.is_err(), held_back()), (true, [false; 3]));
 }
 
 #[test]

@@ -43,6 +43,18 @@ fn codes_may_be_spaced_as_people_space_them() {
 }
 
 #[test]
+fn another_profile_than_the_plain_one_is_warned_of() {
+    for (options, is_warned_of) in [(&[][..], false), (&["--digits", "8"], true), (&["--period", "60"], true)]
+    {
+        let store = Store::temporary();
+        let begun = run(mfa_enroll(&store, "alice").args(["add", "--qr", "ascii"]).args(options), "");
+        assert!(begun.out.contains("Scan this with an authenticator app"), "{begun:#?}");
+        let words = begun.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(words.contains("Some apps take no notice of that"), is_warned_of, "{options:?}: {words}");
+    }
+}
+
+#[test]
 fn every_profile_is_bound_and_shown_as_it_is() {
     for (algorithm, digits, period) in
         [("SHA1", 8, 30), ("SHA256", 6, 60), ("SHA512", 7, 120), ("SHA256", 8, 10)]
