@@ -103,7 +103,7 @@ const TRIALS: &[Trial] = &[
     Trial("guesses-have-an-end", "100 wrong guesses an hour apart: the device is closed", neighbours::guesses_have_an_end, ALL, ALL),
     Trial("eight-users-at-once", "8 users at once: all are let in", neighbours::eight_users_at_once, 50, 5),
     Trial("another-session", "a session that ends while somebody is at the prompt does not refuse that one", neighbours::another_session, 20, 5),
-    Trial("held-lock", "somebody holds the account's lock for ever: refused, in time; let in afterwards", neighbours::held_lock, ALL, ALL),
+    Trial("held-lock", "somebody holds the account's lock for ever: refused, in time; let in afterwards; for a second: let in", neighbours::held_lock, ALL, ALL),
     Trial("stranger-guesses", "a stranger who guesses does not refuse the owner", neighbours::stranger_guesses, 10, 2),
     // kill -9.
     Trial("kill-at-random", "kill -9 at random moments of a login", killed::login_at_random_moments, 1000, 30),

@@ -1,6 +1,8 @@
 //! What others do does not refuse the owner of a code; and guessing does not get cheaper by doing it all at once.
 
 use std::fs::File;
+use std::thread;
+use std::time::Duration;
 
 use mfa_test_harness::{Answer, at_once};
 
@@ -199,7 +201,10 @@ pub(crate) fn eight_users_at_once(course: &Course) -> Finding {
     Ok(tally)
 }
 
-/// A process that takes the account's lock and never lets go of it: nobody is let in by that, nor hangs.
+/// For how long a lock is held that a login waits for: long after it has asked for it, and long before it gives up.
+const HELD_FOR: Duration = Duration::from_secs(1);
+
+/// A process that takes the account's lock and never lets go of it: nobody is let in by that, nor hangs. One that lets go is waited for.
 pub(crate) fn held_lock(course: &Course) -> Finding {
     if course.module != Module::Mfa {
         return Err(Unfit::NotApplicable("it takes no lock by flock(2)"));
@@ -212,6 +217,18 @@ pub(crate) fn held_lock(course: &Course) -> Finding {
     tally.add(world.attempt(&alice, alice.now).must_be_refused("the login"));
     folder.unlock().expect("our own lock");
     tally.add(world.attempt(&alice, alice.now).must_be_let_in("the login afterwards"));
+    let step = alice.now + 1;
+    let mut waits = world.login(&alice, step).answers(Answer::Held(alice.code(step).into())).start();
+    waits.wait_for_the_prompt();
+    folder.lock().expect("nobody else has it");
+    let waited = thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(HELD_FOR);
+            folder.unlock().expect("our own lock");
+        });
+        Outcome::of(&waits.finish())
+    });
+    tally.add(waited.must_be_let_in("the login that had to wait"));
     Ok(tally)
 }
 
