@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::adapters::{Extra, Module, Person, World};
 use crate::course::Course;
+use crate::once::HALF_AN_HOUR;
 use crate::play::{Outcome, Told};
 use crate::scoreboard::{Attempt, Unfit};
 use crate::tracer::{self, Next, Stop, Tracee};
@@ -98,8 +99,10 @@ pub(crate) const CHANGES: &[Change] = &[
         history: "bypass-issued",
         holds: |scene, world, said| {
             let code = said.get("code").and_then(Value::as_str).unwrap_or_default();
-            scene.enters(world, code).must_be_let_in("the bypass code that was shown")?;
-            scene.enters(world, code).must_be_refused("the bypass code once more")
+            // It begins with the moment in which it was issued, by the real clock, however long the changes before have taken.
+            let enters = || world.attempt_with(&scene.phone, scene.now() + HALF_AN_HOUR, code);
+            enters().must_be_let_in("the bypass code that was shown")?;
+            enters().must_be_refused("the bypass code once more")
         },
     },
 ];

@@ -53,11 +53,16 @@ pub(crate) fn one_recovery_code_at_once(course: &Course) -> Finding {
 }
 
 /// A code that root issues for the day the device is lost.
+/// In time steps.
+pub(crate) const HALF_AN_HOUR: u64 = 60;
+
 pub(crate) fn one_bypass_code_at_once(course: &Course) -> Finding {
     if course.module != Module::Mfa {
         return Err(Unfit::NotApplicable("it has no bypass codes"));
     }
     let (undamaged, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
+    // A code begins with the moment in which it is issued, by the real clock, however long the rounds before have taken; and lasts an hour.
+    let step = alice.now + HALF_AN_HOUR;
     let mut tally = Tally::default();
     for _ in 0..course.count {
         let world = undamaged.copy();
@@ -82,12 +87,14 @@ pub(crate) fn one_bypass_code_at_once(course: &Course) -> Finding {
         let (ended, expired) = (issue(), issue());
         let attempt = || {
             world
-                .attempt_with(&alice, alice.now, &ended)
+                .attempt_with(&alice, step, &ended)
                 .must_be_refused("a code that another one has replaced")?;
             // Its hour is over.
-            world.attempt_with(&alice, alice.now + 125, &expired).must_be_refused("an expired code")?;
-            exactly_one(world.login(&alice, alice.now).types(issue()))?;
-            world.attempt(&alice, alice.now).must_be_let_in("the device as before")
+            world
+                .attempt_with(&alice, step + 3 * HALF_AN_HOUR, &expired)
+                .must_be_refused("an expired code")?;
+            exactly_one(world.login(&alice, step).types(issue()))?;
+            world.attempt(&alice, step).must_be_let_in("the device as before")
         };
         tally.add(attempt());
     }
