@@ -33,7 +33,7 @@ make_all() {
     if ! command -v debootstrap >/dev/null && [ ! -x /usr/sbin/debootstrap ]; then
         install_packages "base images" debootstrap debian-archive-keyring
     fi
-    scratch_folder=$(mktemp --directory --tmpdir=/var/tmp pam-mfa-base.XXXXXX)
+    scratch_folder=$(mktemp --directory --tmpdir=/var/tmp --suffix=.pam-mfa-base)
     trap 'as_root rm -rf --one-file-system "$scratch_folder"' EXIT
     local release makers=() failed=no
     for release in "$@"; do

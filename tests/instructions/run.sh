@@ -14,7 +14,7 @@ main() {
     needs jq
     if ! command -v cargo >/dev/null; then PATH=$HOME/.cargo/bin:$PATH; fi
     (cd "$repository" && cargo build --quiet --release --locked -p pam-mfa && cargo build --quiet --locked -p mfa-bench) </dev/null
-    scratch=$(mktemp --directory --tmpdir pam-mfa-instructions.XXXXXX)
+    scratch=$(mktemp --directory --suffix=.pam-mfa-instructions)
     trap 'rm -rf "$scratch"' EXIT
 
     local accepted refused

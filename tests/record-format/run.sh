@@ -11,7 +11,7 @@ user='CORP\zoë'
 main() {
     check_tools
     find_programs
-    scratch=$(mktemp --directory --tmpdir pam-mfa-records.XXXXXX)
+    scratch=$(mktemp --directory --suffix=.pam-mfa-records)
     trap 'rm -rf "$scratch"' EXIT
     store=$scratch/store
     mkdir --mode=0700 "$store"

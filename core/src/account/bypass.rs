@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::history::{Change, What};
-use crate::one_line::is_printable;
+use crate::one_line::{MOST_CHARACTERS, is_printable};
 use crate::recovery::Bypass;
 use crate::request::{Context, Response};
 use crate::store::{Access, Account, Store};
@@ -11,7 +11,6 @@ use crate::user_name::UserName;
 
 /// The shortest and the longest time that a code may be good for, in seconds: a minute, thirty days.
 const VALID_SECONDS: std::ops::RangeInclusive<u64> = 60..=30 * 24 * 3600;
-const MAX_REASON_CHARACTERS: usize = 200;
 
 /// Makes a code. One that was waiting ends.
 pub(crate) fn issue<S: Store>(
@@ -25,10 +24,7 @@ pub(crate) fn issue<S: Store>(
         return Err(Error::BadRequest("a bypass code is good for a minute at least and 30 days at most"));
     }
     let reason = reason.trim();
-    if reason.is_empty()
-        || reason.chars().count() > MAX_REASON_CHARACTERS
-        || !reason.chars().all(is_printable)
-    {
+    if reason.is_empty() || reason.chars().count() > MOST_CHARACTERS || !reason.chars().all(is_printable) {
         return Err(Error::BadRequest("the reason must have 1 to 200 printable characters"));
     }
     store.prepare()?;

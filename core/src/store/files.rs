@@ -52,6 +52,9 @@ const DEVICES: &str = "devices.toml";
 const STATE: &str = "state";
 const PENDING: &str = "pending.toml";
 
+/// The folder of nobody's accounts.
+const DECOYS: &str = "decoy";
+
 /// How long a login waits for another one of the same account. A holder needs a fraction of a millisecond, or dies and frees it.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// How long a login of nobody's waits: as long as another one can take. It has nothing to protect, so it goes on without the lock.
@@ -136,7 +139,7 @@ impl FileStore {
         let missing =
             |path: PathBuf| Error::Corrupt { path, why: "it is missing: is its disk there?".to_owned() };
         let has_key = self.key.get().is_some() || self.read_key()?.is_some();
-        let parts = ["users", "decoy"].map(|part| self.root.join(part));
+        let parts = ["users", DECOYS].map(|part| self.root.join(part));
         match parts.iter().find(|part| !part.is_dir()) {
             None if has_key => Ok(()),
             None => Err(Error::KeyLost { path: self.key_path.clone() }),
@@ -497,18 +500,17 @@ impl Store for FileStore {
         mut decide: impl FnMut(&mut Record) -> Result<T>,
     ) -> Result<T> {
         let root = self.open_root()?;
-        let (user, decoy) = match account {
-            Account::User(user) => return self.update_one(&root, &Place::of_user(user), access, &mut decide),
-            Account::Decoy(shard) => {
-                return self.update_one(&root, &Place::of_decoy(shard, access), access, &mut decide);
-            }
-            Account::OrDecoy(user, shard) => (user, Place::of_decoy(shard, access)),
+        let mut update = |place: &Place| self.update_one(&root, place, access, &mut decide);
+        let (user, shard) = match account {
+            Account::User(user) => return update(&Place::of_user(user)),
+            Account::Decoy(shard) => return update(&Place::of_decoy(shard, access)),
+            Account::OrDecoy(user, shard) => (user, shard),
         };
-        match user.map(|user| self.update_one(&root, &Place::of_user(user), access, &mut decide)) {
+        match user.map(|user| update(&Place::of_user(user))) {
             Some(Err(Error::NotEnrolled)) | None => {}
             Some(done) => return done,
         }
-        self.update_one(&root, &decoy, access, &mut decide).map_err(|error| {
+        update(&Place::of_decoy(shard, access)).map_err(|error| {
             // What is wrong with the store is so for everybody.
             let is_of_all = matches!(error, Error::NoStore { .. } | Error::KeyLost { .. });
             if is_of_all { error } else { Error::NotEnrolled }
@@ -566,7 +568,7 @@ impl Place {
     fn of_decoy(shard: Shard, access: Access) -> Self {
         Self {
             user: UserName::decoy(),
-            parent: "decoy",
+            parent: DECOYS,
             name: shard.name().into(),
             // Two who enroll first at the same time make the decoys: one after the other, as with any account.
             patience: if access == Access::Login { Patience::OfADecoy } else { Patience::Bounded },
@@ -574,7 +576,7 @@ impl Place {
     }
 
     fn is_decoy(&self) -> bool {
-        self.user == UserName::decoy()
+        self.parent == DECOYS
     }
 }
 
