@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# cargo-mutants on the code that decides a login. See scripts/mutants.py and docs/mutation.md.
+# The changes of cargo-mutants on the code that decides a login. See scripts/mutants.py and docs/mutation.md.
 source "$(dirname "$0")/../docker/lib.sh"
 cd "$repository"
 if ! command -v cargo >/dev/null; then PATH=$HOME/.cargo/bin:$PATH; fi

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -15,10 +14,8 @@ except ModuleNotFoundError:
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[2] / "scripts"))
+from kit import PROGRAMS, run_kit  # noqa: E402
 from sources import REPOSITORY, copy_sources, write  # noqa: E402
-
-PROGRAMS = ["pam-mfa", "mfa-enroll", "mfa-admin"]
-ARTIFACTS = ["libpam_mfa.so", "mfa-enroll", "mfa-admin"]
 
 
 def main():
@@ -99,28 +96,8 @@ def build_and_run(tree, target, options):
     )
     if built.returncode != 0:
         return ["no build", built.stderr.strip()[-2000:]]
-    artifacts = target.parent / "artifacts"
-    shutil.rmtree(artifacts, ignore_errors=True)
-    artifacts.mkdir()
-    for name in ARTIFACTS:
-        (artifacts / name).symlink_to(target / "debug" / name)
-    (artifacts / "pam-application").symlink_to(options.application)
-    kit = [options.kit, "--quick", "--module", "pam_mfa", "--output", target.parent / "out"]
-    if not options.all_trials:
-        kit.append("--stop-at-failure")
-    as_root = [] if os.geteuid() == 0 else ["sudo"]
-    ran = subprocess.run(
-        [*as_root, "env", f"MFA_ARTIFACTS={artifacts}", "unshare", "--mount", "--propagation", "private", *kit],
-        cwd=tree, capture_output=True, text=True,
-    )
-    failed = [line.split() for line in ran.stderr.splitlines() if line.startswith(("FAIL", "ERROR"))]
-    # "FAIL 1 of 1 one-code-at-once pam_mfa seed .." or "ERROR broke one-code-at-once .."
-    trials = [words[words.index("pam_mfa") - 1] for words in failed if "pam_mfa" in words]
-    if trials:
-        return ["seen", ", ".join(trials)]
-    if ran.returncode != 0:
-        return ["broke", ran.stderr.strip()[-1000:]]
-    return ["passed", "every trial"]
+    words = [] if options.all_trials else ["--stop-at-failure"]
+    return run_kit(options.kit, options.application, target / "debug", target.parent, words)
 
 
 main()
