@@ -343,6 +343,8 @@ fn truncate(mac: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use serde::de::value::SeqDeserializer;
+
     use super::*;
 
     const RFC_SEED: &[u8] = b"12345678901234567890";
@@ -451,7 +453,20 @@ mod tests {
         );
         assert!(Digits::try_from(5).is_err() && Digits::try_from(9).is_err());
         assert!(LookAhead::try_from(0).is_err() && LookAhead::try_from(21).is_err());
-        assert!("MD5".parse::<Algorithm>().is_err());
+        assert!(!"MD5".parse::<Algorithm>().unwrap_err().to_string().is_empty(), "it says what is wrong");
         assert_eq!("sha-256".parse::<Algorithm>().unwrap(), Algorithm::Sha256);
+    }
+
+    #[test]
+    fn a_code_in_a_message_has_no_more_digits_than_it_says() {
+        let read = |digits: u32, value: u32| {
+            let fields = SeqDeserializer::<_, serde::de::value::Error>::new([digits, value].into_iter());
+            Code::deserialize(fields)
+        };
+        assert_eq!(text(&read(6, 81_804).unwrap()), "081804");
+        assert_eq!(text(&read(6, 999_999).unwrap()), "999999");
+        for (digits, value) in [(6, 1_000_000), (6, 1_000_001), (5, 12_345), (9, 123_456_789)] {
+            assert!(read(digits, value).is_err(), "{digits} digits: {value}");
+        }
     }
 }

@@ -1097,4 +1097,21 @@ mod tests {
         }
         assert_eq!(enter(), refused(Refusal::Throttled { wait_seconds: 1 }));
     }
+
+    #[test]
+    fn under_pci_ten_wrong_recovery_codes_from_anywhere_are_half_an_hour_for_everybody() {
+        let pci = Policy { throttle: Throttle::Pci, ..Policy::default() };
+        let kept = recovery_occasion(Durability::Kept);
+        let once = Failures { count: 1, last: kept.now };
+        for (from_elsewhere, wait_seconds) in [(8, 0), (9, 1800)] {
+            let mut state = State::default();
+            state.remember(HOME);
+            state.recovery.known_failures = once;
+            state.recovery.stranger_failures = Failures { count: from_elsewhere, ..once };
+            let refusal =
+                if wait_seconds == 0 { Refusal::Wrong } else { Refusal::Throttled { wait_seconds } };
+            let verdict = verify_recovery(None, None, None, &mut state, kept, &pci);
+            assert_eq!(verdict, refused(refusal), "{from_elsewhere}");
+        }
+    }
 }

@@ -392,9 +392,13 @@ fn tell_what_is_left(host: &mut impl Host, factor: &Factor) {
 #[cfg(test)]
 mod tests {
     use std::ffi::CString;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
 
     use mfa_core::otp::{Generator, Profile};
     use mfa_core::recovery::RecoveryCode;
+    use nix::unistd::{Uid, setfsuid};
     use pam::constants::PamResultCode;
 
     use super::*;
@@ -467,6 +471,7 @@ mod tests {
             host.lines.last().unwrap(),
             "accepted device=phone user=alice service=test rhost=192.0.2.1"
         );
+        assert!(host.lines[0].contains("a code of 6 digits"), "{:?}", host.lines);
         assert!(host.lines.iter().all(|line| !line.contains(&code)), "{:?}", host.lines);
         // For the case that what stands behind it in the stack refuses.
         assert_eq!((host.told.is_empty(), host.pauses), (true, 1));
@@ -600,11 +605,11 @@ mod tests {
         assert!(
             host.lines[0].contains("reason=misconfigured") && host.lines[0].contains("unknown option nullok")
         );
-        std::fs::write(alice.folder.path().join("policy.toml"), "throttle = \"none\"\n").unwrap();
+        fs::write(alice.folder.path().join("policy.toml"), "throttle = \"none\"\n").unwrap();
         let mut host = Fake::user("alice").answering(alice.digits(0));
         assert_eq!(alice.log_in(&mut host, &[]), PamResultCode::PAM_SERVICE_ERR);
         assert!(host.lines[0].contains("policy.toml"));
-        std::fs::remove_file(alice.folder.path().join("policy.toml")).unwrap();
+        fs::remove_file(alice.folder.path().join("policy.toml")).unwrap();
         let mut host = Fake::user("alice").answering(alice.digits(0));
         assert_eq!(alice.log_in(&mut host, &[]), PamResultCode::PAM_SUCCESS, "nothing was used up");
     }
@@ -612,7 +617,7 @@ mod tests {
     #[test]
     fn a_store_that_can_not_be_read_is_unavailable_after_the_prompt() {
         let alice = Alice::enrolled();
-        std::fs::write(alice.folder.path().join("store/users/alice/devices.toml"), "damaged").unwrap();
+        fs::write(alice.folder.path().join("store/users/alice/devices.toml"), "damaged").unwrap();
         let mut host = Fake::user("alice").answering(alice.digits(0));
         assert_eq!(alice.log_in(&mut host, &[]), PamResultCode::PAM_AUTHINFO_UNAVAIL);
         assert_eq!(host.prompts.len(), 1);
@@ -688,5 +693,64 @@ mod tests {
         for outcome in [Outcome::EnrollPending, Outcome::NotAsked] {
             assert_eq!(outcome.finish(&mut host), PamResultCode::PAM_IGNORE);
         }
+    }
+
+    /// How often the accounts of nobody were written.
+    fn work_on_decoys(alice: &Alice) -> u64 {
+        let decoys = alice.folder.path().join("store/decoy");
+        let sequence = |slot: &[u8]| u64::from_le_bytes(slot[8..16].try_into().unwrap());
+        let written = fs::read_dir(decoys).unwrap().map(|decoy| {
+            let state = fs::read(decoy.unwrap().path().join("state")).unwrap();
+            sequence(&state).max(sequence(&state[4096..]))
+        });
+        written.sum()
+    }
+
+    #[test]
+    fn what_is_no_code_takes_the_work_of_one_and_what_is_long_that_of_a_recovery_code_too() {
+        let alice = Alice::enrolled();
+        let work_of = |answer: &str| {
+            let before = work_on_decoys(&alice);
+            alice.log_in(&mut Fake::user("alice").answering(answer), &[]);
+            work_on_decoys(&alice) - before
+        };
+        assert_eq!(work_of(&alice.digits(0)), 0, "her own account is work enough");
+        assert_eq!(work_of(&"!".repeat(RECOVERY_CODE_BYTES - 1)), 1);
+        assert_eq!(work_of(&"!".repeat(RECOVERY_CODE_BYTES)), 2);
+        assert_eq!(work_of(&alice.recovery_codes[0].expose_grouped()), 1);
+    }
+
+    #[test]
+    fn mfad_is_asked_where_the_store_is_closed_and_not_where_it_is_broken() {
+        let alice = Alice::enrolled();
+        let (folder, store) = (alice.folder.path(), alice.folder.path().join("store"));
+        let set_mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        let socket = format!("socket={}/nobody-listens", folder.display());
+        let line = |words: &[&str]| {
+            let mut host = Fake::user("alice").answering("000000");
+            assert_ne!(alice.log_in(&mut host, words), PamResultCode::PAM_SUCCESS);
+            host.lines.pop().unwrap()
+        };
+        set_mode(folder, 0o755);
+        set_mode(&store, 0);
+        // For this thread alone; root sees through any mode.
+        let before = setfsuid(Uid::from_raw(65_534));
+        let (with_socket, without) = (line(&[&socket]), line(&[]));
+        setfsuid(before);
+        set_mode(&store, 0o700);
+        assert!(with_socket.contains("by mfad"), "{with_socket}");
+        assert!(without.contains("reason=unavailable") && !without.contains("by mfad"), "{without}");
+        fs::write(store.join("users/alice/devices.toml"), "garbage").unwrap();
+        let broken = line(&[&socket]);
+        assert!(broken.contains("reason=unavailable") && !broken.contains("by mfad"), "{broken}");
+    }
+
+    #[test]
+    fn a_closed_store_is_told_from_a_broken_one() {
+        let of = |number| {
+            let source = std::io::Error::from_raw_os_error(number);
+            is_denied(&Error::Io { path: "store".into(), source })
+        };
+        assert!(of(libc::EACCES) && !of(libc::EIO) && !is_denied(&Error::NotEnrolled));
     }
 }

@@ -248,6 +248,7 @@ mod tests {
         assert_eq!(options, expected);
         assert_eq!(parse(&["use_first_pass"]).unwrap().first_pass, FirstPass::Use);
         assert_eq!(parse(&["echo=on"]).unwrap().echo, Echo::On);
+        assert!(parse(&[&format!("prompt={}", "x".repeat(511))]).is_ok());
     }
 
     #[test]
@@ -308,5 +309,17 @@ mod tests {
             }
             assert!(parse(words).is_err(), "{words:?}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_option_is_said() {
+        let wrong = |words: &[&str]| parse(words).unwrap_err();
+        assert!(matches!(wrong(&["echo=maybe"]), BadOption::Malformed { option: "echo=", .. }));
+        assert!(matches!(wrong(&["try_first_pass", "use_first_pass"]), BadOption::Contradiction));
+        assert!(matches!(
+            wrong(&["try_first_pass", "try_first_pass"]),
+            BadOption::Repeated("try_first_pass")
+        ));
+        assert!(matches!(wrong(&["nullok"]), BadOption::Unknown(_)));
     }
 }

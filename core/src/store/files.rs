@@ -858,3 +858,215 @@ fn give_away(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    use nix::unistd::setfsuid;
+
+    use super::*;
+
+    /// A store of its own, with its folder for a disk that is read-only beside it.
+    fn store() -> (tempfile::TempDir, FileStore) {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = folder.path().join("run");
+        let store = FileStore { runtime, ..FileStore::at(folder.path().join("store")) };
+        store.prepare().unwrap();
+        (folder, store)
+    }
+
+    fn place() -> Place {
+        Place::of_decoy(Shard::of([0; 8]), Access::Change)
+    }
+
+    fn change(store: &FileStore, access: Access, mut change: impl FnMut(&mut Record)) -> Result<State> {
+        let mut decide = |record: &mut Record| {
+            change(record);
+            Ok(record.state.clone())
+        };
+        store.update_one(&store.open_root()?, &place(), access, &mut decide)
+    }
+
+    fn sources(store: &FileStore) -> Vec<u8> {
+        let state = change(store, Access::Change, |_| {}).unwrap();
+        state.known_sources.iter().map(|source| source.0[0]).collect()
+    }
+
+    fn remember(store: &FileStore, number: u8) {
+        change(store, Access::Change, |record| record.state.remember(Hex([number; 8]))).unwrap();
+    }
+
+    /// What a change does while the disk is read-only.
+    fn change_read_only(store: &FileStore, change: impl FnOnce(&mut Record)) -> Result<()> {
+        let locked = store.lock_account(&store.open_root()?, &place())?.unwrap();
+        let mut before = store.load(&locked, &place(), Access::Change)?;
+        before.record.durability = until_reboot();
+        let mut after = before.record.clone();
+        change(&mut after);
+        store.commit(&locked, &place(), &before, &after)
+    }
+
+    /// Where the copy in `/run` is.
+    fn copy(store: &FileStore) -> PathBuf {
+        store.runtime_folder(&place(), Absent::Accept).unwrap().unwrap().1
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn the_host_s_own_store_has_a_keeper_and_no_other_has() {
+        let (folder, other) = store();
+        let root = folder.path().join("store");
+        assert!(other.find_root().unwrap().is_some());
+        assert_eq!(other.owners.keeper.get(), None);
+        let host = FileStore::new(root.clone(), root.join("key"), Kind::System);
+        assert!(host.find_root().unwrap().is_some());
+        let keeper = host.owners.keeper.get().map(|(keeper, _)| keeper);
+        assert_eq!(keeper, Some(nix::unistd::geteuid()));
+    }
+
+    #[test]
+    fn a_store_that_has_lost_a_part_is_not_whole_and_one_that_was_never_used_is() {
+        let (folder, _) = store();
+        let root = folder.path().join("store");
+        let hosts = || FileStore::new(root.clone(), root.join("key"), Kind::System);
+        let others = || FileStore::at(&root);
+        let lose = |part: &str| fs::rename(root.join(part), folder.path().join(part)).unwrap();
+        let find = |part: &str| fs::rename(folder.path().join(part), root.join(part)).unwrap();
+        assert!(hosts().check_whole().is_ok() && others().check_whole().is_ok());
+        for part in ["users", DECOYS] {
+            lose(part);
+            for store in [hosts(), others()] {
+                assert!(matches!(store.check_whole(), Err(Error::Corrupt { .. })), "{part}");
+            }
+            find(part);
+        }
+        lose("key");
+        assert!(matches!(hosts().check_whole(), Err(Error::KeyLost { .. })));
+        assert!(matches!(others().check_whole(), Err(Error::KeyLost { .. })));
+        let mfads = hosts();
+        mfads.key.get_or_init(|| HostKey::generate().unwrap());
+        assert!(mfads.check_whole().is_ok(), "mfad can't read the key, and has it");
+        mfads.prepare().unwrap();
+        assert!(!root.join("key").exists(), "and makes no other");
+        lose("users");
+        assert!(matches!(mfads.check_whole(), Err(Error::Corrupt { .. })));
+        assert!(hosts().check_whole().is_ok(), "no key and no accounts: nobody has enrolled yet");
+        assert!(others().check_whole().is_err(), "it may have been elsewhere, with its key");
+    }
+
+    #[test]
+    fn of_the_copy_in_run_and_the_state_on_disk_the_later_one_counts() {
+        let (_folder, store) = store();
+        remember(&store, 1);
+        change_read_only(&store, |record| record.state.remember(Hex([2; 8]))).unwrap();
+        let copy = copy(&store);
+        let stale = fs::read(&copy).unwrap();
+        assert_eq!(sources(&store), [2, 1], "the copy is the later one");
+
+        // The disk can be written again, and whoever wrote there was killed before the copy was gone.
+        remember(&store, 3);
+        assert!(!copy.exists(), "what it held is on the disk");
+        fs::write(&copy, stale).unwrap();
+        set_mode(&copy, 0o600);
+        assert_eq!(sources(&store), [3, 2, 1], "the state on disk is the later one");
+    }
+
+    #[test]
+    fn a_read_only_disk_lets_no_device_change_and_nothing_is_copied_without_need() {
+        let (_folder, store) = store();
+        let removal = change_read_only(&store, |record| record.devices.list.clear());
+        assert!(matches!(removal, Err(Error::ReadOnly { .. })), "{removal:?}");
+        let seed = Secret::random(20).unwrap();
+        let (user, name) = (place().user, "other".parse().unwrap());
+        let epoch = Timestamp::from_unix_seconds(0);
+        let device = Device::seal(store.key().unwrap(), &user, name, Profile::PLAIN, &seed, epoch).unwrap();
+        let pending = Some(Pending { device, shown_to: None });
+        let begun = change_read_only(&store, |record| record.pending = pending);
+        assert!(matches!(begun, Err(Error::ReadOnly { .. })), "{begun:?}");
+        change_read_only(&store, |_| {}).unwrap();
+        assert!(store.runtime_folder(&place(), Absent::Accept).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_damaged_copy_in_run_refuses_until_a_repair_takes_it_away() {
+        let (_folder, store) = store();
+        change_read_only(&store, |record| record.state.remember(Hex([2; 8]))).unwrap();
+        let copy = copy(&store);
+        fs::write(&copy, "garbage").unwrap();
+        for access in [Access::Login, Access::Change] {
+            assert!(matches!(change(&store, access, |_| {}), Err(Error::Corrupt { .. })));
+        }
+        change(&store, Access::Repair, |_| {}).unwrap();
+        assert!(!copy.exists());
+        change(&store, Access::Login, |_| {}).unwrap();
+    }
+
+    #[test]
+    fn a_folder_in_run_that_others_can_write_refuses_and_one_that_is_closed_holds_nothing() {
+        let (folder, store) = store();
+        set_mode(folder.path(), 0o755);
+        change_read_only(&store, |record| record.state.remember(Hex([2; 8]))).unwrap();
+        let state = copy(&store);
+        let folders: Vec<&Path> = state.ancestors().skip(1).take(4).collect();
+        // As root's folders are that anybody may look into; who is root sees through any mode.
+        for folder in &folders {
+            set_mode(folder, 0o755);
+        }
+        for folder in folders {
+            set_mode(folder, 0o777);
+            let read = store.load_elsewhere(&place());
+            assert!(matches!(read, Err(Error::Untrusted { .. })), "{}", folder.display());
+            set_mode(folder, 0);
+            // For this thread alone.
+            let before = setfsuid(Uid::from_raw(65_534));
+            let (read, written) =
+                (store.load_elsewhere(&place()), store.runtime_folder(&place(), Absent::Create));
+            setfsuid(before);
+            set_mode(folder, 0o755);
+            assert!(read.unwrap().is_none(), "{}", folder.display());
+            assert!(written.is_err(), "{}", folder.display());
+        }
+        assert!(store.load_elsewhere(&place()).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_login_of_nobody_s_goes_on_without_a_lock_that_somebody_holds() {
+        let (_folder, store) = store();
+        let root = store.open_root().unwrap();
+        let _held = store.lock_account(&root, &place()).unwrap().unwrap();
+        let decoy = Place::of_decoy(Shard::of([0; 8]), Access::Login);
+        let began = Instant::now();
+        store.update_one(&root, &decoy, Access::Login, &mut |_| Ok(())).unwrap();
+        assert!(began.elapsed() >= DECOY_LOCK_WAIT);
+    }
+
+    #[test]
+    fn a_lock_that_can_t_be_had_at_all_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let opened = openat(AT_FDCWD, folder.path(), flags, Mode::empty()).unwrap();
+        let locked = Locked::wait_for(File::from(opened), folder.path().to_owned(), Patience::Bounded);
+        assert!(matches!(locked, Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_a_broken_one() {
+        let of = |errno| is_full(&failed(Path::new("state"))(errno));
+        assert!(of(Errno::ENOSPC) && of(Errno::EDQUOT));
+        assert!(!of(Errno::EIO) && !of(Errno::EROFS) && !is_full(&Error::NotEnrolled));
+    }
+
+    #[test]
+    fn a_change_of_the_state_alone_does_not_write_the_devices() {
+        let (folder, store) = store();
+        let devices = folder.path().join("store").join(DECOYS).join(&place().name).join(DEVICES);
+        let before = fs::metadata(&devices).unwrap().ino();
+        remember(&store, 1);
+        assert_eq!(fs::metadata(&devices).unwrap().ino(), before);
+    }
+}

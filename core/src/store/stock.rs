@@ -408,6 +408,7 @@ mod tests {
             assigned_to: Some("CORP\\alice".parse().unwrap()),
             ..StockToken::seal(&key, "GALT 1".parse().unwrap(), counting, &seed).unwrap()
         };
+        let full = full.made_by(None, Some("C200"));
         let before = stock([sample(&key, "B"), full, sample(&key, "A")]);
         let text = before.to_text();
         let after = Stock::from_text(&text).unwrap();
@@ -416,8 +417,10 @@ mod tests {
         assert!(!after.is_changed);
         let serials: Vec<&str> = after.tokens().map(|token| token.serial().as_str()).collect();
         assert_eq!(serials, ["A", "B", "GALT 1"]);
-        assert_eq!(after.token(&"A".parse().unwrap()).unwrap().manufacturer(), Some("Feitian??"));
-        assert_eq!(after.token(&"GALT 1".parse().unwrap()).unwrap().open_seed(&key).unwrap(), seed);
+        let [first, full] = ["A", "GALT 1"].map(|serial| after.token(&serial.parse().unwrap()).unwrap());
+        assert_eq!((first.manufacturer(), first.model()), (Some("Feitian??"), None));
+        assert_eq!((full.manufacturer(), full.model()), (None, Some("C200")));
+        assert_eq!(full.open_seed(&key).unwrap(), seed);
     }
 
     #[test]
@@ -438,6 +441,61 @@ mod tests {
             let why = Stock::from_text(&damaged).unwrap_err();
             assert!(!why.contains("ocra") && !why.contains("SHA1"), "{why}");
         }
+    }
+
+    #[test]
+    fn what_is_changed_is_saved_and_what_is_taken_out_is_free_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FileStore::at(folder.path().join("store"));
+        store.prepare().unwrap();
+        let key = store.key().unwrap();
+        let [a, b, c] = ["A", "B", "C"].map(|serial| serial.parse::<Serial>().unwrap());
+        let (seed, other) = (Secret::random(20).unwrap(), Secret::random(20).unwrap());
+        let clash = |stock: &Stock, serial: &Serial, seed: &Secret| {
+            store.with_marks(|table| stock.clash(&store, table, Some(serial), seed)).unwrap()
+        };
+        let change = |change: &dyn Fn(&mut Stock)| {
+            store.change_stock::<_, Error>(|stock, _| {
+                change(stock);
+                Ok(())
+            })
+        };
+        change(&|stock| {
+            stock.add(StockToken::seal(key, a.clone(), Profile::PLAIN, &seed).unwrap());
+            stock.add(sample(key, "B"));
+            assert_eq!(clash(stock, &a, &other), Some(Clash::SerialInStock));
+            assert_eq!(clash(stock, &c, &seed), Some(Clash::SeedInStock(a.clone())));
+            assert_eq!(clash(stock, &c, &other), None);
+        })
+        .unwrap();
+        change(&|stock| stock.token_mut(&b).unwrap().floor = Some(7)).unwrap();
+        assert_eq!(store.stock().unwrap().token(&b).unwrap().floor, Some(7));
+        change(&|stock| {
+            assert_eq!(stock.remove(&a).map(|token| token.serial), Some(a.clone()));
+            assert!(stock.remove(&a).is_none() && stock.token_mut(&a).is_none());
+        })
+        .unwrap();
+        let stock = store.stock().unwrap();
+        assert_eq!(stock.tokens().map(StockToken::serial).collect::<Vec<_>>(), [&b]);
+        assert_eq!(clash(&stock, &a, &seed), None);
+    }
+
+    #[test]
+    fn thousands_of_tokens_are_saved_and_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FileStore::at(folder.path().join("store"));
+        store.prepare().unwrap();
+        let token = sample(store.key().unwrap(), "A");
+        let tokens = (0..10_000).map(|number| {
+            let serial = format!("FT {number:010}").parse().unwrap();
+            StockToken { serial, ..token.clone() }
+        });
+        let save = store.change_stock::<_, Error>(|stock, _| {
+            tokens.for_each(|token| stock.add(token));
+            Ok(())
+        });
+        save.unwrap();
+        assert_eq!(store.stock().unwrap().tokens().count(), 10_000);
     }
 
     #[test]

@@ -198,8 +198,8 @@ fn check_owner(status: &FileStat, path: &Path, owners: &Owners) -> Result<()> {
         return Ok(());
     }
     // Root's files, seen from a user namespace without root: for this process the store is closed, and not badly protected.
-    let numbers = || std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    if status.st_uid == OVERFLOW_UID && lacks_numbers(&numbers()) {
+    let uid_map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    if may_be_roots(status.st_uid, &uid_map) {
         return Err(failed(path)(Errno::EACCES));
     }
     Err(Error::Untrusted { path: path.to_owned(), why: "belongs to another user: it must be root's" })
@@ -208,9 +208,9 @@ fn check_owner(status: &FileStat, path: &Path, owners: &Owners) -> Result<()> {
 /// What the kernel shows for an owner who has no number in this user namespace (user_namespaces(7)).
 const OVERFLOW_UID: u32 = 65_534;
 
-/// Whether there are users on the host that have no number here, by `/proc/self/uid_map`.
-fn lacks_numbers(uid_map: &str) -> bool {
-    !uid_map.split_whitespace().eq(["0", "0", "4294967295"])
+/// Whether this owner has no number here, as others on the host have none either, by `/proc/self/uid_map`.
+fn may_be_roots(uid: u32, uid_map: &str) -> bool {
+    uid == OVERFLOW_UID && !uid_map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 /// The text of an opened file of at most `limit` bytes, in memory that wipes itself.
@@ -254,9 +254,10 @@ mod tests {
 
     #[test]
     fn the_first_user_namespace_alone_has_a_number_for_everybody() {
-        assert!(!lacks_numbers("         0          0 4294967295\n"));
+        assert!(!may_be_roots(OVERFLOW_UID, "         0          0 4294967295\n"));
         for map in ["         0       1000          1\n", "0 0 1\n1 1 4294967294\n", "1000 1000 1\n", ""] {
-            assert!(lacks_numbers(map), "{map}");
+            assert!(may_be_roots(OVERFLOW_UID, map), "{map}");
+            assert!(!may_be_roots(1000, map), "{map}");
         }
     }
 
@@ -272,10 +273,74 @@ mod tests {
         owners.keeper.set(learnt_before);
         assert!(!owners.trusts(stranger));
         assert_eq!(owners.keeper.get().map(|(keeper, _)| keeper), Some(geteuid()), "it was looked at again");
+        assert!(!owners.keeper_has_changed());
+        owners.keeper.set(learnt_before);
+        assert!(owners.keeper_has_changed());
 
         // Another store has no keeper to learn.
         let owners = Owners::default();
         owners.keeper.set(learnt_before);
         assert!(!owners.trusts(stranger) && owners.keeper.get() == learnt_before);
+    }
+
+    #[test]
+    fn what_root_creates_is_the_keepers_and_what_another_creates_stays_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let file = File::create(&path).unwrap();
+        let owner = || fstat(&file).map(|status| (status.st_uid, status.st_gid)).unwrap();
+        let before = owner();
+        let owners = Owners::default();
+        let hand_over = |uid: u32, gid: u32| {
+            owners.keeper.set(Some((Uid::from_raw(uid), Gid::from_raw(gid))));
+            owners.hand_over(&file, &path).unwrap();
+            owner()
+        };
+        assert_eq!(hand_over(0, 4_000_000_000), before, "root's own store");
+        let keeper = (4_000_000_001, 4_000_000_001);
+        let expected = if geteuid().is_root() { keeper } else { before };
+        assert_eq!(hand_over(keeper.0, keeper.1), expected);
+    }
+
+    #[test]
+    fn what_belongs_to_somebody_else_is_not_trusted() {
+        let file = tempfile::tempfile().unwrap();
+        let mut status = fstat(&file).unwrap();
+        let check = |status: &FileStat| check_owner(status, Path::new("state"), &Owners::default());
+        assert!(check(&status).is_ok());
+        status.st_uid = 0;
+        assert!(check(&status).is_ok());
+        status.st_uid = 4_000_000_000;
+        assert!(matches!(check(&status), Err(Error::Untrusted { .. })));
+    }
+
+    #[test]
+    fn a_text_is_read_whole_up_to_its_limit_and_only_where_nobody_else_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.toml");
+        assert!(read_text(&path, 6).unwrap().is_none());
+        std::fs::write(&path, "a = 1\n").unwrap();
+        assert_eq!(read_text(&path, 6).unwrap().unwrap().as_str(), "a = 1\n");
+        assert!(matches!(read_text(&path, 5), Err(Error::Corrupt { .. })));
+        std::fs::write(&path, b"\xff").unwrap();
+        assert!(matches!(read_text(&path, 6), Err(Error::Corrupt { .. })));
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o646)).unwrap();
+        assert!(matches!(read_text(&path, 6), Err(Error::Untrusted { .. })));
+    }
+
+    #[test]
+    fn what_is_no_folder_is_not_opened_as_one() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("name");
+        let open = || open_folder(AT_FDCWD, path.as_os_str(), &path, &Owners::default());
+        assert!(open().unwrap().is_none());
+        File::create(&path).unwrap();
+        assert!(matches!(open(), Err(Error::Untrusted { .. })), "a file");
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(parent.path(), &path).unwrap();
+        assert!(matches!(open(), Err(Error::Untrusted { .. })), "a link");
+        std::fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
+        assert!(matches!(open(), Err(Error::Untrusted { .. })), "a FIFO");
     }
 }

@@ -1,5 +1,7 @@
 //! Devices that are renamed, put aside, taken up again, replaced and removed; seeds that may exist once.
 
+use std::fs;
+
 use mfa_core::devices::Status;
 use mfa_core::otp::Profile;
 use mfa_core::request::{ForeignDevice, RecoveryCodes};
@@ -154,7 +156,7 @@ fn a_mark_that_was_left_behind_is_in_nobodys_way() {
     let adopt = |whose: &str| adopt(&host, whose, foreign("token", &seed));
     adopt("alice").unwrap();
     // As if root had removed the account's folder by hand.
-    std::fs::remove_dir_all(host.path("users/alice")).unwrap();
+    fs::remove_dir_all(host.path("users/alice")).unwrap();
     adopt("bob").unwrap();
 }
 
@@ -182,7 +184,13 @@ fn two_accounts_that_take_the_same_seed_at_once_do_not_both_get_it() {
 #[test]
 fn a_removed_device_leaves_its_history_and_nothing_else() {
     let (host, phone) = Host::with_alice();
+    let marks = || {
+        let folders = fs::read_dir(host.path("marks")).unwrap().map(|folder| folder.unwrap().path());
+        folders.map(|folder| fs::read_dir(folder).unwrap().count()).sum::<usize>()
+    };
+    assert_eq!(marks(), 1);
     host.ask(Request::RemoveDevice { user: user("alice"), name: name("phone") }).unwrap();
+    assert_eq!(marks(), 0);
     assert!(matches!(host.status("alice"), Err(Error::NotEnrolled)));
     assert!(refused_as(&host.log_in("alice", &phone.code(STEP)), Refusal::NotEnrolled));
     assert_eq!(host.history("alice").len(), 2);
