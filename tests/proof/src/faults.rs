@@ -149,20 +149,58 @@ pub(crate) fn one_call_of_a_change_fails(course: &Course) -> Finding {
     Ok(tally.remark(format!("of {calls_of_all} calls with {} errors", ERRORS.len())))
 }
 
+/// A full disk on which what is there can't be written over either, as where each write takes new blocks: nobody is locked out, no code
+/// works twice, and a wrong one is a wrong one.
+pub(crate) fn full_disk(course: &Course) -> Finding {
+    tracer::must_work()?;
+    let (undamaged, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
+    let mut tally = Tally::default();
+    for error in [Errno::ENOSPC, Errno::EDQUOT] {
+        let world = undamaged.copy();
+        let attempt =
+            |step: u64, typed: &str| broken_login(&world, &alice, step, typed, Scope::Writes, error);
+        let (now, code) = (alice.now, alice.code(alice.now));
+        let sound = attempt(now, code)
+            .must_be_let_in("the right code")
+            .and_then(|()| attempt(now, code).must_be_refused("the same code"))
+            .and_then(|()| attempt(now, &alice.wrong_code(now, 0)).must_be_refused("a wrong code"))
+            .and_then(|()| attempt(now + 1, alice.code(now + 1)).must_be_let_in("the next code"))
+            .and_then(|()| {
+                world
+                    .attempt_with(&alice, now + 1, alice.code(now + 1))
+                    .must_be_refused("it, with room again")
+            })
+            .and_then(|()| world.attempt(&alice, now + 20).must_be_let_in("a new code, with room again"));
+        tally.add(sound.map_err(|what| format!("{error}: {what}")));
+    }
+    Ok(tally)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scope {
     AllChanges,
     Syncs,
+    Writes,
+}
+
+/// A login on a disk that fails all of these.
+fn broken_login(
+    world: &World,
+    person: &Person,
+    step: u64,
+    typed: &str,
+    scope: Scope,
+    error: Errno,
+) -> Outcome {
+    let folder = world.store.path();
+    Outcome::of(&tracer::trace(world.login(person, step).types(typed), |tracee, stop| match stop {
+        Stop::Before(call) if is_broken(tracee, call, scope, &folder) => Next::Fail(error),
+        Stop::Before(_) | Stop::After(..) | Stop::Ended => Next::GoOn,
+    }))
 }
 
 fn while_broken(world: &World, person: &Person, scope: Scope, error: Errno) -> Attempt {
-    let folder = world.store.path();
-    let broken = |step: u64, typed: &str| {
-        Outcome::of(&tracer::trace(world.login(person, step).types(typed), |tracee, stop| match stop {
-            Stop::Before(call) if is_broken(tracee, call, scope, &folder) => Next::Fail(error),
-            Stop::Before(_) | Stop::After(..) | Stop::Ended => Next::GoOn,
-        }))
-    };
+    let broken = |step: u64, typed: &str| broken_login(world, person, step, typed, scope, error);
     let mut accepted = Vec::new();
     for step in [person.now, person.now + 1] {
         let code = person.code(step);
@@ -309,6 +347,7 @@ fn is_broken(tracee: &Tracee, call: &Call, scope: Scope, folder: &Path) -> bool 
     let in_scope = match scope {
         Scope::AllChanges => deed.changes(),
         Scope::Syncs => matches!(deed, Deed::Syncs { .. }),
+        Scope::Writes => matches!(deed, Deed::Writes { .. }),
     };
     in_scope && deed.place(tracee).is_some_and(|place| place.starts_with(folder))
 }

@@ -119,6 +119,7 @@ const TRIALS: &[Trial] = &[
     Trial("enrollment-call-fails", "each such call of an enrollment fails", faults::one_call_of_an_enrollment_fails, 200, 10),
     Trial("change-call-fails", "each such call of every other change fails", faults::one_call_of_a_change_fails, 200, 10),
     Trial("disk-stays-broken", "all changes fail, or all syncs, until the disk is well again", faults::disk_stays_broken, ALL, ALL),
+    Trial("full-disk", "a full disk, where overwriting needs room as well: each code lets in, once", faults::full_disk, ALL, ALL),
     Trial("restart-after-a-broken-disk", "a recovery code used while nothing can be written, and again after a restart: not both", faults::restart_after_a_broken_disk, ALL, ALL),
     // Power cuts.
     Trial("power-cut-at-success", "power cut at the moment of success (ext4, journal not flushed): the code is dead", power::cut_at_success, 20, 5),
