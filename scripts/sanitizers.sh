@@ -21,7 +21,8 @@ main() {
     local artifacts=$folder/artifacts
     mkdir -p "$artifacts"
     ln -sf "$folder/$target/debug/"{libpam_mfa.so,pam-application,pam-held-application} "$target_folder/debug/mfa-enroll" "$artifacts/"
-    nm "$artifacts/libpam_mfa.so" | grep -q __asan_report || fail "the module has no AddressSanitizer in it"
+    # Not `grep -q`: it would end before nm has, which then fails.
+    nm "$artifacts/libpam_mfa.so" | grep __asan_report >/dev/null || fail "the module has no AddressSanitizer in it"
     if [ $# -eq 0 ]; then set -- "${default_tests[@]}"; fi
     say "logins"
     MFA_ARTIFACTS=$artifacts cargo test --locked -p mfa-pam-tests --test login -- "$@" </dev/null
