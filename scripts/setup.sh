@@ -22,8 +22,8 @@ install() {
 packages() {
     # The module links libpam; readelf and nm look at what came of it.
     printf '%s\n' gcc libc6-dev libpam0g-dev libpam-modules binutils
-    # Codes and QR codes by programs that are not ours; JSON in shell scripts.
-    printf '%s\n' oathtool zbar-tools jq
+    # Codes and QR codes by programs that are not ours, rsvg-convert for zbarimg to read an SVG; JSON in shell scripts.
+    printf '%s\n' oathtool zbar-tools librsvg2-bin jq
     # Logins under a checker of memory (tests/pam), and their instructions (tests/instructions).
     printf '%s
 ' valgrind libc6-dbg
