@@ -22,7 +22,7 @@ help:
 	@echo 'make proof      run three OTP modules through the same trials: PROOF=--quick for a short run'
 	@echo 'make proof-mutants  plant bugs in the module, one at a time: the proof kit has to see each (an hour)'
 	@echo 'make fuzz       fuzz every target for FUZZ_SECONDS (600), or FUZZ_TARGET alone; see docs/fuzzing.md'
-	@echo 'make mutants    change what decides a login, one small change at a time: a test has to fail each time (an hour and a half)'
+	@echo 'make mutants    change what decides a login, one small change at a time: a test has to fail each time (two hours)'
 	@echo 'make bench      time logins against the peers and the disk'
 	@echo 'make sanitizers logins with AddressSanitizer in the module (nightly Rust)'
 	@echo 'make timing     whether the time of a refusal tells who is enrolled (TIMING_SAMPLES=600 of each kind)'
