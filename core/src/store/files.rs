@@ -918,7 +918,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_s_own_store_has_a_keeper_and_no_other_has() {
+    fn the_hosts_own_store_has_a_keeper_and_no_other_has() {
         let (folder, other) = store();
         let root = folder.path().join("store");
         assert!(other.find_root().unwrap().is_some());
@@ -1035,7 +1035,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_of_nobody_s_goes_on_without_a_lock_that_somebody_holds() {
+    fn a_login_of_nobodys_goes_on_without_a_lock_that_somebody_holds() {
         let (_folder, store) = store();
         let root = store.open_root().unwrap();
         let _held = store.lock_account(&root, &place()).unwrap().unwrap();

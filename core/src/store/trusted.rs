@@ -250,6 +250,11 @@ pub fn read_text(path: &Path, limit: u64) -> Result<Option<Zeroizing<String>>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use nix::unistd::mkfifo;
+
     use super::*;
 
     #[test]
@@ -265,7 +270,7 @@ mod tests {
     fn a_store_that_is_given_away_meanwhile_is_looked_at_again_and_nobody_else_is_trusted() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("store");
-        std::fs::create_dir(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
         let stranger = 4_000_000_000;
         let learnt_before = Some((Uid::from_raw(stranger - 1), Gid::from_raw(stranger - 1)));
         let owners = Owners::of_host_store(&folder);
@@ -319,12 +324,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("policy.toml");
         assert!(read_text(&path, 6).unwrap().is_none());
-        std::fs::write(&path, "a = 1\n").unwrap();
+        fs::write(&path, "a = 1\n").unwrap();
         assert_eq!(read_text(&path, 6).unwrap().unwrap().as_str(), "a = 1\n");
         assert!(matches!(read_text(&path, 5), Err(Error::Corrupt { .. })));
-        std::fs::write(&path, b"\xff").unwrap();
+        fs::write(&path, b"\xff").unwrap();
         assert!(matches!(read_text(&path, 6), Err(Error::Corrupt { .. })));
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o646)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o646)).unwrap();
         assert!(matches!(read_text(&path, 6), Err(Error::Untrusted { .. })));
     }
 
@@ -336,11 +341,11 @@ mod tests {
         assert!(open().unwrap().is_none());
         File::create(&path).unwrap();
         assert!(matches!(open(), Err(Error::Untrusted { .. })), "a file");
-        std::fs::remove_file(&path).unwrap();
-        std::os::unix::fs::symlink(parent.path(), &path).unwrap();
+        fs::remove_file(&path).unwrap();
+        symlink(parent.path(), &path).unwrap();
         assert!(matches!(open(), Err(Error::Untrusted { .. })), "a link");
-        std::fs::remove_file(&path).unwrap();
-        nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
+        fs::remove_file(&path).unwrap();
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
         assert!(matches!(open(), Err(Error::Untrusted { .. })), "a FIFO");
     }
 }

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The number of a change is its place in the list. `on` compares it with the environment's `MFA_MUTANT`, or else with what stands in the
-//! file `TREE/chosen`, so one build tries them all: cargo-mutants builds each anew, which takes hours. What can't be behind a switch (a guard with `let`, a constant) is not built in
-//! and left to cargo-mutants. `scripts/mutants.py` does all of it.
+//! file `TREE/chosen`, so one build tries them all: cargo-mutants builds each anew, which takes hours. What can't be behind a switch (a
+//! guard with `let`, a constant, a field that is left out) is not built in and left to cargo-mutants. `scripts/mutants.py` does all of it.
 
 mod switch;
 
@@ -75,6 +75,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let left_out: BTreeSet<usize> = words.map(|word| word.parse()).collect::<Result<_, _>>()?;
     let tree = Path::new(&tree);
+    if tree.join(".git").exists() {
+        return Err(
+            "this is a checkout, and its sources would be rewritten; hint: give a copy of them".into()
+        );
+    }
     let changes: Vec<Change> = serde_json::from_slice(&fs::read(list)?)?;
     let files: BTreeSet<&Path> = changes.iter().map(|change| change.file.as_path()).collect();
     let mut built = Vec::new();

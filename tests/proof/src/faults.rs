@@ -156,24 +156,20 @@ pub(crate) fn full_disk(course: &Course) -> Finding {
     let (undamaged, alice) = World::of_alice(course.module, Extra::Nothing, &mut course.random());
     let mut tally = Tally::default();
     for error in [Errno::ENOSPC, Errno::EDQUOT] {
-        let world = undamaged.copy();
-        let attempt =
-            |step: u64, typed: &str| broken_login(&world, &alice, step, typed, Scope::Writes, error);
-        let (now, code) = (alice.now, alice.code(alice.now));
-        let sound = attempt(now, code)
-            .must_be_let_in("the right code")
-            .and_then(|()| attempt(now, code).must_be_refused("the same code"))
-            .and_then(|()| attempt(now, &alice.wrong_code(now, 0)).must_be_refused("a wrong code"))
-            .and_then(|()| attempt(now + 1, alice.code(now + 1)).must_be_let_in("the next code"))
-            .and_then(|()| {
-                world
-                    .attempt_with(&alice, now + 1, alice.code(now + 1))
-                    .must_be_refused("it, with room again")
-            })
-            .and_then(|()| world.attempt(&alice, now + 20).must_be_let_in("a new code, with room again"));
-        tally.add(sound.map_err(|what| format!("{error}: {what}")));
+        tally.add(while_full(&undamaged.copy(), &alice, error).map_err(|what| format!("{error}: {what}")));
     }
     Ok(tally)
+}
+
+fn while_full(world: &World, person: &Person, error: Errno) -> Attempt {
+    let full = |step: u64, typed: &str| broken_login(world, person, step, typed, Scope::Writes, error);
+    let (now, next) = (person.now, person.now + 1);
+    full(now, person.code(now)).must_be_let_in("the right code")?;
+    full(now, person.code(now)).must_be_refused("the same code")?;
+    full(now, &person.wrong_code(now, 0)).must_be_refused("a wrong code")?;
+    full(next, person.code(next)).must_be_let_in("the next code")?;
+    world.attempt_with(person, next, person.code(next)).must_be_refused("it, with room again")?;
+    world.attempt(person, now + 20).must_be_let_in("a new code, with room again")
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -52,10 +52,10 @@ pub(crate) fn one_recovery_code_at_once(course: &Course) -> Finding {
     Ok(tally)
 }
 
-/// A code that root issues for the day the device is lost.
 /// In time steps.
 pub(crate) const HALF_AN_HOUR: u64 = 60;
 
+/// A code that root issues for the day the device is lost.
 pub(crate) fn one_bypass_code_at_once(course: &Course) -> Finding {
     if course.module != Module::Mfa {
         return Err(Unfit::NotApplicable("it has no bypass codes"));
